@@ -1,0 +1,3 @@
+"""Generative recursive reasoning (GRAM) in PyTorch."""
+
+__version__ = "0.1.0"

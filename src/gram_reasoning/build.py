@@ -1,0 +1,68 @@
+"""From a recipe to objects, and from a folder to a model: the only place that knows every task and model."""
+
+from pathlib import Path
+
+import torch
+
+from gram_reasoning.config import Recipe, from_json
+from gram_reasoning.errors import UserError
+from gram_reasoning.models.gram import Gram
+from gram_reasoning.tasks.nqueens import NQueens
+from gram_reasoning.training import checkpoint
+
+BUNDLED = Path(__file__).parent / "pretrained"
+"""Models that come with the package, one folder each."""
+
+
+def build_task(recipe: Recipe) -> NQueens:
+    """The recipe's task."""
+    return NQueens(recipe.task)
+
+
+def build_model(recipe: Recipe, task: NQueens) -> Gram:
+    """The recipe's model with fresh weights, drawn from the recipe's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.train.seed)
+        return Gram(recipe.model, task.length, task.vocab)
+
+
+def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Recipe, NQueens, Gram]:
+    """A trained model from a run, from a run's model folder, or from a shared one; averaged weights.
+
+    Raises:
+        UserError: the folder is missing, or holds something else, or part of it.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder, expected a run or a model written by `gram train`")
+    if (folder / "model").is_dir():
+        folder = folder / "model"
+    config = checkpoint.load_json(folder / "config.json")
+    if not isinstance(config, dict) or config.get("format") != checkpoint.FORMAT or "recipe" not in config:
+        raise UserError(f"{folder / 'config.json'}: not the config of a gram model (format {checkpoint.FORMAT})")
+    recipe: Recipe = from_json(Recipe, config["recipe"], str(folder / "config.json"))
+    task = build_task(recipe)
+    model = build_model(recipe, task)
+    weights = checkpoint.load_tensors(folder / "model.safetensors")
+    expected = model.state_dict()
+    for name, tensor in expected.items():
+        found = weights.get(name)
+        if found is None or found.shape != tensor.shape:
+            got = "is missing" if found is None else f"has shape {tuple(found.shape)}"
+            path = folder / "model.safetensors"
+            raise UserError(f"{path}: tensor {name!r} {got}, expected shape {tuple(tensor.shape)}")
+    if extra := sorted(set(weights) - set(expected)):
+        raise UserError(f"{folder / 'model.safetensors'}: unknown tensor {extra[0]!r}, expected the model's own")
+    model.load_state_dict(weights)
+    return recipe, task, model.to(device).eval()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; "auto" is a CUDA GPU where there is one, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {name}: {str(error).splitlines()[0]}") from error
+    return device

@@ -1,0 +1,277 @@
+"""Every setting of a run, as frozen keyword-only dataclasses: the whole of what a recipe says.
+
+This module imports no torch, so that `gram --help` and `gram recipes` answer at once. A class that is
+built from a config says so in its own docstring; the paper's symbols stand in the margin.
+"""
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gram_reasoning.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class NQueensConfig:
+    """N queens on an N x N board, some of them given: complete the board."""
+
+    size: int = 8
+    """Side of the board, 4 to 12."""
+    min_removed: int | None = None
+    """Fewest queens taken away from a full board; None means size - 3, as in the paper."""
+    max_removed: int | None = None
+    """Most queens taken away; None means size - 1, as in the paper. `size` includes the empty board."""
+    split_seed: int = 0
+    """Which inputs are held out."""
+    test_share: float = 0.15
+    """Share of the unique inputs held out as the test split."""
+    validation_share: float = 0.05
+    """Share of the unique inputs held out of training for monitoring and choosing."""
+
+    def __post_init__(self) -> None:
+        _check(4 <= self.size <= 12, "task.size", self.size, "a board side from 4 to 12")
+        low, high = self.removed
+        _check(1 <= low <= high <= self.size, "task.min_removed", (low, high), "1 <= min <= max <= size")
+        _check(0 < self.test_share < 0.9, "task.test_share", self.test_share, "a share in (0, 0.9)")
+        _check(0 < self.validation_share < 0.9, "task.validation_share", self.validation_share, "(0, 0.9)")
+        _check(self.test_share + self.validation_share < 1, "task.test_share", self.test_share, "room to train")
+
+    @property
+    def removed(self) -> tuple[int, int]:
+        """Fewest and most queens removed, the defaults filled in."""
+        low = self.size - 3 if self.min_removed is None else self.min_removed
+        high = self.size - 1 if self.max_removed is None else self.max_removed
+        return low, high
+
+
+@dataclass(frozen=True, kw_only=True)
+class GramConfig:
+    """GRAM and its ablations: shape, transition, objective. Defaults are the paper's where it states one."""
+
+    hidden_size: int = 512  # D
+    """Width of every token."""
+    num_heads: int = 8
+    """Attention heads."""
+    mlp_size: int = 512
+    """Hidden width of every SwiGLU over channels."""
+    mixer_size: int = 128
+    """Hidden width of the SwiGLU over the sequence axis (token_mixer "mlp" only)."""
+    num_layers: int = 2
+    """Layers in each of f_L and f_H."""
+    prefix_tokens: int = 16  # P
+    """Puzzle-embedding tokens in front of the input; the heads read the first."""
+    low_steps: int = 4  # K
+    """Low-level steps in a transition."""
+    transitions: int = 3  # T
+    """Transitions in a supervision step; the gradient flows through the last."""
+    supervision_steps: int = 16  # N_sup
+    """Supervision steps of a training trajectory."""
+    core: Literal["hierarchical", "flat"] = "hierarchical"
+    """Two latents and two networks, or one of each (the ablation)."""
+    token_mixer: Literal["attention", "mlp"] = "attention"
+    """How tokens see each other: attention, or a SwiGLU over the sequence axis."""
+    positions: Literal["rope", "learned"] = "rope"
+    """Rotary positions in attention, or a learned vector for each position added to e_x."""
+    qk_norm: bool = False
+    """RMS-normalise queries and keys."""
+    decoder: Literal["linear", "swiglu"] = "linear"
+    """Decoder from h to logits: the paper's table says linear, its text SwiGLU."""
+    initial_state: Literal["vector", "position"] = "vector"
+    """z_0: one fixed random vector for all positions, or one for each."""
+
+    guidance: Literal["gaussian", "noise", "mean", "none"] = "gaussian"
+    """What is added to u: N(mu, sigma^2), N(0, sigma^2), mu alone, or nothing (the deterministic twin)."""
+    posterior_transitions: Literal["all", "last"] = "last"
+    """Which of the T transitions of a posterior slot sample the posterior."""
+    charged_transitions: Literal["all", "last"] = "last"
+    """Which of the T transitions pay their KL."""
+    kl_channels: Literal["sum", "mean"] = "sum"
+    """Reduction of the KL over channels, in the loss (the logged KL is always the true sum)."""
+    kl_positions: Literal["sum", "mean"] = "mean"
+    """Reduction of the KL over positions, in the loss; the cross-entropy beside it is a mean over tokens."""
+    beta: float = 4.5
+    """Weight of the KL."""
+    kl_balance: float = 0.8
+    """Share of the KL's gradient that trains the prior; the rest trains the posterior."""
+    target_entry: Literal["concat", "sum"] = "concat"
+    """How e_y joins u in the posterior."""
+    sigma_start: float = 1.0
+    """sigma before training."""
+    sigma_min: float = 1e-3
+    """Floor of sigma."""
+    sigma_max: float = 10.0
+    """Ceiling of sigma."""
+    halt_weight: float = 0.5
+    """Weight of the halt head's loss."""
+    value_weight: float = 0.5
+    """Weight of the value head's (LPRM) loss."""
+
+    def __post_init__(self) -> None:
+        for name in ("hidden_size", "num_heads", "mlp_size", "mixer_size", "num_layers", "prefix_tokens"):
+            _check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
+        for name in ("low_steps", "transitions", "supervision_steps"):
+            _check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
+        head = self.hidden_size / self.num_heads
+        _check(head % 2 == 0, "model.num_heads", self.num_heads, "hidden_size / num_heads an even number")
+        _check(self.beta >= 0, "model.beta", self.beta, "at least 0")
+        _check(0 <= self.kl_balance <= 1, "model.kl_balance", self.kl_balance, "a share in [0, 1]")
+        ordered = 0 < self.sigma_min < self.sigma_start < self.sigma_max
+        _check(ordered, "model.sigma_start", self.sigma_start, "0 < sigma_min < sigma_start < sigma_max")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The loop: slots, optimizer, schedules, what is logged and when."""
+
+    batch_size: int = 768
+    """Slots, over all processes."""
+    accumulation: int = 1
+    """Parts in which the slots pass through the model before one optimizer step."""
+    steps: int = 100_000
+    """Optimizer steps, each one supervision step of every slot."""
+    seed: int = 0
+    """Seed of the weights and of every draw."""
+    prior_share: float = 0.125
+    """Share of the slots that roll out under the prior."""
+    prior_target: Literal["none", "drawn", "nearest", "matched"] = "none"
+    """What a prior slot's decoder learns: nothing, the drawn solution, the valid solution nearest to
+    what it decodes, or the nearest with a group's trajectories spread over the solutions."""
+    trajectories_per_input: int = 1
+    """Slots that share an input (a group); `matched` spreads them over its solutions."""
+    candidates: int = 64
+    """Most solutions of one input that `nearest` and `matched` look at in a step."""
+    halt_target: Literal["rules", "equal"] = "rules"
+    """Right by the rules of the task, or by equality with the drawn target (the paper's)."""
+    halt_exploration: float = 0.1
+    """Share of entering slots that may not halt before a random step."""
+    halting: bool = True
+    """Prior slots leave when they halt; otherwise after supervision_steps."""
+    posterior_stay: Literal["full", "drawn"] = "full"
+    """Posterior slots stay supervision_steps, or a length drawn from the prior slots' recent stays."""
+
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """AdamW for all, or Muon for the 2-D weights and AdamW for the rest."""
+    lr: float = 1e-4
+    """Learning rate of AdamW."""
+    muon_lr: float = 0.02
+    """Learning rate of Muon."""
+    weight_decay: float = 1.0
+    """Decay of the 2-D weights."""
+    beta1: float = 0.9
+    """AdamW's first decay rate."""
+    beta2: float = 0.95
+    """AdamW's second decay rate."""
+    clip: float = 1.0
+    """Largest gradient norm."""
+    warmup_steps: int = 2000
+    """Steps over which the learning rate rises from 0."""
+    lr_schedule: Literal["constant", "cosine"] = "constant"
+    """After the warm-up: constant, or a cosine that reaches zero at `steps`."""
+    beta_final: float | None = None
+    """Weight of the KL at `steps`, reached by a geometric path from model.beta; None keeps it constant."""
+    ema: float = 0.9999
+    """Decay of the weight average, warmed up as min(ema, (1 + t) / (10 + t))."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """Autocast of the forward pass."""
+
+    log_every: int = 50
+    """Steps between log lines."""
+    eval_every: int = 1000
+    """Steps between evaluations by prior rollouts."""
+    eval_inputs: int = 64
+    """Held-out inputs (validation split) in such an evaluation."""
+    eval_samples: int = 8
+    """Trajectories for each of them."""
+    checkpoint_every: int = 1000
+    """Steps between checkpoints."""
+    tensorboard: bool = False
+    """Also write TensorBoard files (needs the package tensorboard)."""
+
+    def __post_init__(self) -> None:
+        least_one = "batch_size accumulation trajectories_per_input candidates log_every eval_every eval_inputs"
+        for name in [*least_one.split(), "eval_samples", "checkpoint_every"]:
+            _check(getattr(self, name) >= 1, f"train.{name}", getattr(self, name), "at least 1")
+        for name in ("steps", "warmup_steps"):
+            _check(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "at least 0")
+        for name in ("prior_share", "halt_exploration"):
+            _check(0 <= getattr(self, name) <= 1, f"train.{name}", getattr(self, name), "a share in [0, 1]")
+        for name in ("lr", "muon_lr", "clip"):
+            _check(getattr(self, name) > 0, f"train.{name}", getattr(self, name), "above 0")
+        _check(0 <= self.ema < 1, "train.ema", self.ema, "a decay in [0, 1)")
+        _check(self.weight_decay >= 0, "train.weight_decay", self.weight_decay, "at least 0")
+        part = self.trajectories_per_input * self.accumulation
+        _check(
+            self.batch_size % part == 0,
+            "train.batch_size",
+            self.batch_size,
+            f"a multiple of trajectories_per_input * accumulation = {part}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig:
+    """How a checkpoint is judged: always full rollouts from z_0 under the prior."""
+
+    samples: int = 20
+    """Trajectories for each input."""
+    steps: int | None = None
+    """Supervision steps of each; None means as many as in training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One named run."""
+
+    name: str
+    summary: str
+    """One line: what it is, what it costs, what to expect."""
+    task: NQueensConfig
+    model: GramConfig
+    train: TrainConfig
+    evaluation: EvalConfig = field(default_factory=EvalConfig)
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """The config as plain JSON values."""
+    return dataclasses.asdict(config)
+
+
+def from_json(cls: type, values: Any, where: str = "config") -> Any:
+    """Build a config of class `cls` from what `to_json` gave; unknown or ill-typed entries are a UserError."""
+    if not isinstance(values, dict):
+        raise UserError(f"{where}: expected an object, got {type(values).__name__}")
+    hints = typing.get_type_hints(cls)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise UserError(f"{where}: unknown field {unknown[0]!r} (known: {', '.join(sorted(hints))})")
+    built = {name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()}
+    missing = [
+        f.name
+        for f in dataclasses.fields(cls)
+        if f.name not in built and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise UserError(f"{where}: field {missing[0]!r} is missing")
+    return cls(**built)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return from_json(typing.cast(type, hint), value, where)
+    if typing.get_origin(hint) is Literal:
+        _check(value in typing.get_args(hint), where, value, f"one of {', '.join(map(str, typing.get_args(hint)))}")
+        return value
+    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if float in allowed and type(value) is int:
+        return float(value)
+    if not any(type(value) is kind for kind in allowed):
+        names = " or ".join(kind.__name__ for kind in allowed)
+        raise UserError(f"{where}: got {value!r}, expected {names}")
+    return value
+
+
+def _check(holds: bool, name: str, value: Any, expected: str) -> None:
+    if not holds:
+        raise UserError(f"{name}: got {value!r}, expected {expected}")

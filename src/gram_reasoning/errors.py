@@ -1,0 +1,9 @@
+"""The one exception for what a user can cause and can mend."""
+
+
+class UserError(ValueError):
+    """Bad input: one line that says what is wrong, where, and what was expected.
+
+    The command line prints it and exits with code 2; anything else that is raised is a bug and keeps its
+    traceback.
+    """

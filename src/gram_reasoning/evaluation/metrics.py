@@ -1,0 +1,110 @@
+"""Accuracy and coverage of sampled answers, in both protocols, with their ceilings. Pure functions on arrays.
+
+*macro*: a row is a unique input; the mean of each row's number.
+*paper*: a row is an (input, solution) pair, so an input with n solutions counts n times; coverage is the sum of found over
+the sum of existing. The reading under which the published numbers agree with each other.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Found:
+    """What N trajectories found on each of M inputs."""
+
+    valid: np.ndarray  # (M, N) bool: the trajectory's answer is right
+    distinct: np.ndarray  # (M, N) int: distinct valid answers among the first 1..N trajectories
+    solutions: np.ndarray  # n (M,) int
+
+
+def tally(answers: np.ndarray, valid: np.ndarray, solutions: np.ndarray) -> Found:
+    """Count distinct valid answers. answers (M, N, L), valid (M, N), solutions (M,)."""
+    distinct = np.zeros(valid.shape, dtype=np.int64)
+    for m, (row, good) in enumerate(zip(answers, valid, strict=True)):
+        seen: set[bytes] = set()
+        for k, (answer, right) in enumerate(zip(row, good, strict=True)):
+            if right:
+                seen.add(answer.tobytes())
+            distinct[m, k] = len(seen)
+    return Found(valid, distinct, solutions)
+
+
+def independent_ceiling(solutions: np.ndarray, samples: int) -> np.ndarray:
+    """Expected number of distinct solutions in `samples` independent uniform draws among n: n (1 - (1 - 1/n)^k)."""
+    n = solutions.astype(np.float64)
+    return n * (1 - (1 - 1 / n) ** samples)
+
+
+def no_repeat_ceiling(solutions: np.ndarray, samples: int) -> np.ndarray:
+    """Distinct solutions when no draw repeats: min(n, k)."""
+    return np.minimum(solutions, samples).astype(np.float64)
+
+
+def wilson(successes: float, trials: float, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's 95% interval of a proportion."""
+    if trials == 0:
+        return 0.0, 1.0
+    p = successes / trials
+    centre = (p + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z * np.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials)) / (1 + z * z / trials)
+    return float(centre - half), float(centre + half)
+
+
+def summarize(found: Found) -> dict[str, object]:
+    """All numbers of a test run, as plain values."""
+    samples = found.valid.shape[1]
+    several = found.solutions > 1
+    result: dict[str, object] = {
+        "inputs": len(found.solutions),
+        "samples": samples,
+        "macro": _protocol(found, np.ones(len(found.solutions)), samples, "macro"),
+        "paper": _protocol(found, found.solutions.astype(np.float64), samples, "paper"),
+        "by_solutions": _by_solutions(found),
+        "coverage_by_samples": {
+            str(k): {name: _coverage(found, found.distinct[:, k - 1], name) for name in ("macro", "paper")}
+            for k in range(1, samples + 1)
+        },
+    }
+    if several.any():
+        part = Found(found.valid[several], found.distinct[several], found.solutions[several])
+        result["macro_several"] = {
+            "inputs": int(several.sum()),
+            **_protocol(part, np.ones(int(several.sum())), samples, "macro"),
+        }
+    return result
+
+
+def _coverage(found: Found, distinct: np.ndarray, protocol: str) -> float:
+    n = found.solutions
+    if protocol == "macro":
+        return float((distinct / n).mean())
+    return float((distinct * n).sum() / (n * n).sum())
+
+
+def _protocol(found: Found, weight: np.ndarray, samples: int, protocol: str) -> dict[str, float | list[float]]:
+    total = weight.sum()
+    best = float((found.valid.any(1) * weight).sum() / total)
+    single = float((found.valid.mean(1) * weight).sum() / total)
+    return {
+        "single_sample_accuracy": single,
+        "first_sample_accuracy": float((found.valid[:, 0] * weight).sum() / total),
+        "first_sample_interval": list(wilson((found.valid[:, 0] * weight).sum() / total * len(weight), len(weight))),
+        "best_of_samples_accuracy": best,
+        "coverage": _coverage(found, found.distinct[:, -1], protocol),
+        "independent_ceiling": _coverage(found, independent_ceiling(found.solutions, samples), protocol),
+        "no_repeat_ceiling": _coverage(found, no_repeat_ceiling(found.solutions, samples), protocol),
+    }
+
+
+def _by_solutions(found: Found) -> dict[str, dict[str, float]]:
+    return {
+        str(n): {
+            "inputs": int((found.solutions == n).sum()),
+            "single_sample_accuracy": float(found.valid[found.solutions == n].mean()),
+            "coverage": float((found.distinct[found.solutions == n, -1] / n).mean()),
+            "independent_ceiling": float(independent_ceiling(np.array([n]), found.valid.shape[1])[0] / n),
+        }
+        for n in np.unique(found.solutions).tolist()
+    }

@@ -1,0 +1,44 @@
+"""From N sampled answers of one input to a ranking of the distinct ones."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Rule = Literal["majority", "lprm", "first"]
+
+
+@dataclass(frozen=True)
+class RankedAnswer:
+    """One distinct answer."""
+
+    answer: tuple[int, ...]
+    votes: int
+    """Trajectories that ended in it; the votes of an input sum to its samples."""
+    value: float
+    """Highest LPRM value among them, in [0, 1]."""
+    first: int
+    """Number of the first trajectory that ended in it."""
+
+
+def rank(answers: Tensor, values: Tensor, rule: Rule) -> list[RankedAnswer]:
+    """The distinct answers of one input, best first.
+
+    Args:
+        answers: (N, L) tokens.
+        values: (N,) LPRM values.
+        rule: "majority" by votes over whole answers, "lprm" by value, "first" by order of sampling; ties go to the
+            higher value, then to the earlier.
+    """
+    unique, inverse = torch.unique(answers, dim=0, return_inverse=True)
+    ranked = []
+    for i, answer in enumerate(unique.tolist()):
+        members = (inverse == i).nonzero()[:, 0]
+        ranked.append(RankedAnswer(tuple(answer), len(members), float(values[members].max()), int(members.min())))
+    order = {
+        "majority": lambda a: (-a.votes, -a.value, a.first),
+        "lprm": lambda a: (-a.value, a.first),
+        "first": lambda a: a.first,
+    }
+    return sorted(ranked, key=order[rule])

@@ -1,0 +1,326 @@
+"""GRAM: Generative Recursive Reasoning (arXiv 2605.19376), sections 2 and 3, in the order of its equations.
+
+    e_x = embedding(x)                                the input, injected at every low-level step
+    l   <- f_L(l, h + e_x), K times                   low-level steps
+    u   = f_H(h, l)                                   proposal
+    eps ~ N(mu(u), sigma(u)^2)   or   q(eps | u, y)   prior, or posterior that has seen the target
+    h   = u + eps                                     the transition is a sample
+    logits, halt, value = heads(h)                    after T transitions; N_sup such steps make a trajectory
+
+Training maximises an evidence bound by one supervision step at a time: the gradient flows through the last of its T
+transitions, everything before is detached, and the KL of the charged transitions is paid to the prior.
+docs/architecture.md has the table paper symbol -> name; docs/deviations.md says where we differ.
+
+Shape letters: B rows, L output tokens, P prefix tokens, S = P + L, D channels, V vocabulary, T transitions.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gram_reasoning.config import GramConfig
+from gram_reasoning.models.base import RecursiveModel
+from gram_reasoning.nn.distributions import DiagonalGaussian, balanced_kl
+from gram_reasoning.nn.layers import Attention, Block, Linear, SequenceMLP, SwiGLU, rotary_table, truncated_normal_
+from gram_reasoning.types import IGNORE, Batch, LatentState, Referee, SlotState, StepOutput
+
+
+class Network(nn.Module):
+    """f_L or f_H: a stack of post-norm blocks over the sum of its inputs, (B, S, D) -> (B, S, D)."""
+
+    def __init__(self, config: GramConfig, positions: int) -> None:
+        super().__init__()
+        D = config.hidden_size
+        self.blocks = nn.ModuleList()
+        for _ in range(config.num_layers):
+            if config.token_mixer == "attention":
+                mixer: nn.Module = Attention(D, config.num_heads, config.qk_norm)
+            else:
+                mixer = SequenceMLP(positions, config.mixer_size)
+            self.blocks.append(Block(mixer, D, config.mlp_size))
+
+    def forward(self, x: Tensor, rotary: Tensor | None) -> Tensor:
+        for block in self.blocks:
+            x = block(x, rotary)
+        return x
+
+
+class GaussianHead(nn.Module):
+    """mu and sigma, two SwiGLU MLPs of one input; zero output weights start it at N(0, sigma_start^2)."""
+
+    def __init__(self, config: GramConfig, size_in: int) -> None:
+        super().__init__()
+        D = config.hidden_size
+        self.config = config
+        self.mu = SwiGLU(size_in, config.mlp_size, D)
+        self.sigma = SwiGLU(size_in, config.mlp_size, D)
+        nn.init.zeros_(self.mu.out.weight)
+        nn.init.zeros_(self.sigma.out.weight)
+        self.sigma_offset = math.log(math.expm1(config.sigma_start - config.sigma_min))
+
+    def forward(self, x: Tensor) -> DiagonalGaussian:
+        c = self.config
+        mean = self.mu(x).float()
+        std = F.softplus(self.sigma(x).float() + self.sigma_offset) + c.sigma_min
+        return DiagonalGaussian(mean, std.clamp(max=c.sigma_max))
+
+
+class HierarchicalCore(nn.Module):
+    """Two latents, two networks: l is refined K times under a fixed h, then h is proposed anew."""
+
+    def __init__(self, config: GramConfig, positions: int) -> None:
+        super().__init__()
+        self.low_steps = config.low_steps  # K
+        self.low_network = Network(config, positions)  # f_L
+        self.high_network = Network(config, positions)  # f_H
+
+    def forward(self, high: Tensor, low: Tensor, context: Tensor, rotary: Tensor | None) -> tuple[Tensor, Tensor]:
+        injected = high + context
+        for _ in range(self.low_steps):
+            low = self.low_network(low + injected, rotary)
+        return self.high_network(high + low, rotary), low
+
+
+class FlatCore(nn.Module):
+    """One latent, one network, applied K + 1 times: the ablation without hierarchy, at equal depth."""
+
+    def __init__(self, config: GramConfig, positions: int) -> None:
+        super().__init__()
+        self.low_steps = config.low_steps
+        self.network = Network(config, positions)
+
+    def forward(self, high: Tensor, low: Tensor, context: Tensor, rotary: Tensor | None) -> tuple[Tensor, Tensor]:
+        for _ in range(self.low_steps + 1):
+            high = self.network(high + context, rotary)
+        return high, low
+
+
+class Gram(RecursiveModel):
+    """The model and its objective.
+
+    Args:
+        config: see GramConfig; `guidance="none"` is the deterministic twin.
+        length: L, tokens of an input and of an answer.
+        vocab: V, token values.
+    """
+
+    def __init__(self, config: GramConfig, length: int, vocab: int) -> None:
+        super().__init__()
+        D, P = config.hidden_size, config.prefix_tokens
+        S = P + length
+        self.config = config
+        self.supervision_steps = config.supervision_steps
+        self.length, self.vocab, self.positions = length, vocab, S
+
+        self.token_embedding = nn.Parameter(truncated_normal_(torch.empty(vocab, D), std=1 / math.sqrt(D)))
+        self.prefix = nn.Parameter(truncated_normal_(torch.empty(P, D), std=1 / math.sqrt(D)))
+        self.core = HierarchicalCore(config, S) if config.core == "hierarchical" else FlatCore(config, S)
+        if config.positions == "learned":
+            self.position_embedding = nn.Parameter(truncated_normal_(torch.empty(length, D), std=1 / math.sqrt(D)))
+            self.register_buffer("rotary", None, persistent=False)
+        else:
+            self.register_buffer("rotary", rotary_table(S, D // config.num_heads), persistent=False)
+
+        self.stochastic = config.guidance != "none"
+        self.guided = config.guidance == "gaussian"  # there is a posterior to learn from
+        if self.stochastic:
+            self.prior_head = GaussianHead(config, D)
+        if self.guided:
+            self.target_embedding = nn.Parameter(truncated_normal_(torch.empty(vocab, D), std=1.0))  # e_y
+            self.posterior_head = GaussianHead(config, 2 * D if config.target_entry == "concat" else D)
+
+        self.decoder = Linear(D, vocab) if config.decoder == "linear" else SwiGLU(D, config.mlp_size, vocab)
+        self.halt_head = nn.Linear(D, 2)  # halt, continue (unused by the released rule, kept for the Q variant)
+        self.value_head = nn.Linear(D, 1)  # v, the latent process reward model
+        for head in (self.halt_head, self.value_head):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+        nn.init.constant_(self.halt_head.bias, -5.0)  # do not halt before it has learnt to
+
+        shape = (2, 1, D) if config.initial_state == "vector" else (2, S, D)
+        self.register_buffer("initial_latent", torch.randn(shape))  # z_0: drawn once, stored, never trained
+
+    # -- inference ---------------------------------------------------------------------------------------------
+
+    def noise_shape(self) -> tuple[int, ...]:
+        return (self.config.transitions, self.positions, self.config.hidden_size)
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        tokens = F.embedding(inputs, self.token_embedding)
+        if self.config.positions == "learned":
+            tokens = tokens + self.position_embedding
+        prefix = self.prefix.expand(len(inputs), -1, -1)
+        return torch.cat([prefix, tokens], dim=1) * math.sqrt(self.config.hidden_size)
+
+    def initial_state(self, rows: int) -> LatentState:
+        high, low = self.initial_latent
+        full = (rows, self.positions, self.config.hidden_size)
+        return LatentState(high.expand(full).contiguous(), low.expand(full).contiguous())
+
+    def step(self, context: Tensor, latent: LatentState, noise: Tensor) -> LatentState:
+        high, low = latent.high, latent.low
+        for t in range(self.config.transitions):
+            proposal, low = self.core(high, low, context, self.rotary)
+            high = self._perturb(proposal, self.prior(proposal), noise[:, t])
+        return LatentState(high, low)
+
+    def decode(self, latent: LatentState) -> Tensor:
+        return self.decoder(latent.high[:, self.config.prefix_tokens :]).float()
+
+    def halt_logit(self, latent: LatentState) -> Tensor:
+        return self.halt_head(latent.high[:, 0].detach())[:, 0].float()
+
+    def value(self, latent: LatentState) -> Tensor:
+        return self._value(latent.high[:, 0].detach())
+
+    def _value(self, register: Tensor) -> Tensor:
+        return torch.sigmoid(self.value_head(register).float()).squeeze(-1)
+
+    # -- the stochastic transition -----------------------------------------------------------------------------
+
+    def prior(self, proposal: Tensor) -> DiagonalGaussian | None:
+        """p(eps | u), or None for the deterministic twin."""
+        if not self.stochastic:
+            return None
+        prior = self.prior_head(proposal)
+        if self.config.guidance == "noise":
+            return DiagonalGaussian(torch.zeros_like(prior.mean), prior.std)
+        if self.config.guidance == "mean":
+            return DiagonalGaussian(prior.mean, torch.zeros_like(prior.std))
+        return prior
+
+    def posterior(self, proposal: Tensor, embedded_target: Tensor) -> DiagonalGaussian:
+        """q(eps | u, y)."""
+        if self.config.target_entry == "concat":
+            return self.posterior_head(torch.cat([proposal, embedded_target.to(proposal.dtype)], dim=-1))
+        return self.posterior_head(proposal + embedded_target.to(proposal.dtype))
+
+    def embed_target(self, targets: Tensor) -> Tensor:
+        """e_y (B, S, D): zero on the prefix and where the target is ignored."""
+        known = targets != IGNORE
+        embedded = F.embedding(targets.where(known, 0), self.target_embedding) * known[..., None]
+        return F.pad(embedded, (0, 0, self.config.prefix_tokens, 0))
+
+    @staticmethod
+    def _perturb(proposal: Tensor, distribution: DiagonalGaussian | None, noise: Tensor) -> Tensor:
+        """h = u + eps."""
+        if distribution is None:
+            return proposal
+        return proposal + distribution.sample(noise).to(proposal.dtype)
+
+    def _sampled(self, proposal: Tensor, target: Tensor | None, batch: Batch, last: bool) -> DiagonalGaussian | None:
+        """What a training transition samples: the posterior where the slot and the transition have it."""
+        prior = self.prior(proposal)
+        if target is None or prior is None or not (last or self.config.posterior_transitions == "all"):
+            return prior
+        return prior.where(batch.is_posterior[:, None, None], self.posterior(proposal, target))
+
+    # -- training ----------------------------------------------------------------------------------------------
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        c = self.config
+        return {"cross_entropy": 1.0, "kl": c.beta, "halt": c.halt_weight, "value": c.value_weight}
+
+    def initial_slots(self, rows: int) -> SlotState:
+        device = self.initial_latent.device
+        longest = self.supervision_steps * self.config.transitions
+        return SlotState(
+            latent=self.initial_state(rows),
+            steps=torch.zeros(rows, dtype=torch.int64, device=device),
+            limit=torch.full((rows,), self.supervision_steps, device=device),
+            may_halt_from=torch.ones(rows, dtype=torch.int64, device=device),
+            registers=torch.zeros(rows, longest, self.config.hidden_size, device=device),
+        )
+
+    def forward(self, batch: Batch, state: SlotState, noise: Tensor, referee: Referee) -> StepOutput:
+        c, T = self.config, self.config.transitions
+        context = self.encode(batch.inputs)
+        target = self.embed_target(batch.targets) if self.guided else None
+        high, low = state.latent.high, state.latent.low
+        proposals, registers = [], []
+
+        with torch.no_grad():  # T - 1 transitions without gradient
+            for t in range(T - 1):
+                proposal, low = self.core(high, low, context, self.rotary)
+                high = self._perturb(proposal, self._sampled(proposal, target, batch, last=False), noise[:, t])
+                proposals.append(proposal)
+                registers.append(high[:, 0])
+        proposal, low = self.core(high.detach(), low.detach(), context, self.rotary)  # the last, with gradient
+        high = self._perturb(proposal, self._sampled(proposal, target, batch, last=True), noise[:, T - 1])
+        registers.append(high[:, 0].detach())
+        latent = LatentState(high, low)
+
+        # Reconstruction: CE(y | z_T), a mean over the tokens that count.
+        logits = self.decode(latent)
+        targets = referee.targets(logits.detach())
+        counted = (targets != IGNORE).sum(1).clamp(min=1)
+        token_loss = F.cross_entropy(logits.transpose(1, 2), targets, ignore_index=IGNORE, reduction="none")
+        losses = {"cross_entropy": token_loss.sum(1) / counted}
+
+        # Rate: the KL of the charged transitions; their u is detached except in the last.
+        true_kl = torch.zeros_like(losses["cross_entropy"])
+        losses["kl"] = torch.zeros_like(true_kl)
+        if target is not None:
+            for u in [*(proposals if c.charged_transitions == "all" else []), proposal]:
+                charged, true = self._kl(u, target)
+                losses["kl"] = losses["kl"] + charged * batch.is_posterior
+                true_kl = true_kl + true.detach() * batch.is_posterior
+
+        # Heads, on detached tokens: halt by whether the answer is right, value by how right the final one was.
+        prediction = logits.argmax(-1)
+        reward = referee.reward(prediction)
+        halt_logit = self.halt_logit(latent)
+        steps = state.steps + 1
+        halting = (halt_logit.detach() > 0) & (steps >= state.may_halt_from) & ~batch.is_posterior
+        leaving = (steps >= state.limit) | halting
+        places = torch.arange(self.supervision_steps * T, device=steps.device)
+        now = places[None] - state.steps[:, None] * T  # position of each register relative to this step
+        new = torch.stack(registers, 1).float().gather(1, now.clamp(0, T - 1)[..., None].expand(-1, -1, high.shape[-1]))
+        all_registers = torch.where(((now >= 0) & (now < T))[..., None], new, state.registers)
+        if reward is None:
+            losses["halt"] = losses["value"] = 0.0 * (halt_logit + self._value(registers[-1]))
+        else:
+            losses["halt"] = F.binary_cross_entropy_with_logits(halt_logit, (reward >= 1).float(), reduction="none")
+            losses["halt"] = losses["halt"] * ~batch.is_posterior
+            error = (self._value(all_registers) - reward[:, None]).square() * (places < steps[:, None] * T)
+            losses["value"] = error.sum(1) * leaving * ~batch.is_posterior
+
+        metrics = {"kl_nats": true_kl, "steps": steps.float()}
+        if reward is not None:
+            metrics["reward"] = reward
+            metrics["halt_right"] = ((halt_logit > 0) == (reward >= 1)).float().detach()
+        carried = SlotState(latent.detach(), steps, state.limit, state.may_halt_from, all_registers)
+        return StepOutput(losses, metrics, carried, logits.detach(), leaving)
+
+    def _kl(self, proposal: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The balanced KL, reduced as configured, and the true KL in nats: both (B,)."""
+        prior = self.prior(proposal)
+        assert prior is not None
+        posterior = self.posterior(proposal, target)
+        charged = balanced_kl(posterior, prior, self.config.kl_balance)
+        charged = charged.sum(2) if self.config.kl_channels == "sum" else charged.mean(2)
+        # A mean over positions is taken over the L answer tokens, like the cross-entropy's.
+        charged = charged.sum(1) / (1 if self.config.kl_positions == "sum" else self.length)
+        return charged, posterior.detach().kl(prior.detach()).sum((1, 2))
+
+    @torch.no_grad()
+    def posterior_rollout(self, batch: Batch, steps: int, noise: Tensor) -> dict[str, Tensor]:
+        context = self.encode(batch.inputs)
+        target = self.embed_target(batch.targets) if self.guided else None
+        latent = self.initial_state(len(batch.inputs))
+        high, low = latent.high, latent.low
+        kl, cross_entropy = [], []
+        for n in range(steps):
+            for t in range(self.config.transitions):
+                last = t == self.config.transitions - 1
+                proposal, low = self.core(high, low, context, self.rotary)
+                high = self._perturb(proposal, self._sampled(proposal, target, batch, last), noise[:, n, t])
+                paid = target is not None and (last or self.config.posterior_transitions == "all")
+                zero = torch.zeros(len(high), device=high.device)
+                kl.append(self._kl(proposal, target)[1] * batch.is_posterior if paid else zero)
+            logits = self.decode(LatentState(high, low)).transpose(1, 2)
+            cross_entropy.append(F.cross_entropy(logits, batch.targets, ignore_index=IGNORE, reduction="none").sum(1))
+        return {"kl": torch.stack(kl, 1), "cross_entropy": torch.stack(cross_entropy, 1)}

@@ -1,0 +1,45 @@
+"""Diagonal Gaussians and their KL divergence, plain and balanced."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class DiagonalGaussian:
+    """Independent normal numbers with mean and standard deviation of one shape, float32."""
+
+    mean: Tensor
+    std: Tensor
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """mean + std * noise, for standard normal noise of the same shape."""
+        return self.mean + self.std * noise
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log density of each element, in nats."""
+        z = (x - self.mean) / self.std
+        return -0.5 * z.square() - self.std.log() - 0.9189385332046727  # ln(2 pi) / 2
+
+    def kl(self, other: "DiagonalGaussian") -> Tensor:
+        """KL(self || other) of each element, in nats."""
+        ratio = (self.std / other.std).square()
+        shift = ((self.mean - other.mean) / other.std).square()
+        return 0.5 * (ratio + shift - 1 - ratio.log())
+
+    def detach(self) -> "DiagonalGaussian":
+        return DiagonalGaussian(self.mean.detach(), self.std.detach())
+
+    def where(self, mask: Tensor, other: "DiagonalGaussian") -> "DiagonalGaussian":
+        """`other` where the mask holds, self elsewhere."""
+        return DiagonalGaussian(torch.where(mask, other.mean, self.mean), torch.where(mask, other.std, self.std))
+
+
+def balanced_kl(posterior: DiagonalGaussian, prior: DiagonalGaussian, balance: float) -> Tensor:
+    """balance * KL(sg(q) || p) + (1 - balance) * KL(q || sg(p)), elementwise (Hafner et al. 2021).
+
+    Its value is KL(q || p); only the shares of the gradient differ: `balance` trains the prior towards the
+    posterior, the rest holds the posterior to the prior.
+    """
+    return balance * posterior.detach().kl(prior) + (1 - balance) * posterior.kl(prior.detach())

@@ -1,0 +1,114 @@
+"""Layers that know no paper: RMSNorm, rotary positions, attention, SwiGLU, and the post-norm block of them.
+
+Shape letters: B rows, S positions, D channels, H heads, E channels of a head.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def truncated_normal_(weight: Tensor, std: float) -> Tensor:
+    """Fill with N(0, std^2) cut at two standard deviations."""
+    return nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
+
+
+class Linear(nn.Linear):
+    """Linear map without bias, LeCun-normal at the start (std = 1 / sqrt(fan in))."""
+
+    def __init__(self, size_in: int, size_out: int) -> None:
+        super().__init__(size_in, size_out, bias=False)
+
+    def reset_parameters(self) -> None:
+        truncated_normal_(self.weight, std=1 / math.sqrt(self.in_features))
+
+
+def rms_norm(x: Tensor) -> Tensor:
+    """x / sqrt(mean(x^2) + 1e-5) over the last axis, without a learned gain (Zhang & Sennrich 2019)."""
+    return F.rms_norm(x, (x.shape[-1],), eps=1e-5)
+
+
+class SwiGLU(nn.Module):
+    """out(silu(gate(x)) * value(x)) over the last axis (Shazeer 2020): (..., size_in) -> (..., size_out)."""
+
+    def __init__(self, size_in: int, hidden: int, size_out: int) -> None:
+        super().__init__()
+        self.gate_value = Linear(size_in, 2 * hidden)
+        self.out = Linear(hidden, size_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = self.gate_value(x).chunk(2, dim=-1)
+        return self.out(F.silu(gate) * value)
+
+
+def rotary_table(positions: int, head_size: int, base: float = 10_000.0) -> Tensor:
+    """cos and sin of the rotary angles (Su et al. 2021): (2, positions, head_size / 2)."""
+    frequencies = base ** (-torch.arange(0, head_size, 2, dtype=torch.float32) / head_size)
+    angles = torch.arange(positions, dtype=torch.float32)[:, None] * frequencies
+    return torch.stack([angles.cos(), angles.sin()])
+
+
+def rotate(x: Tensor, table: Tensor) -> Tensor:
+    """Rotate the channel pairs (e, e + E/2) of (B, H, S, E) by their position's angles."""
+    cos, sin = table.to(x.dtype)
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Full softmax attention over (B, H, S, E).
+
+    On CPU the plain products are several times faster than the fused kernel, whose bfloat16 backward pass
+    is slow there (docs/performance.md); elsewhere the fused kernel runs.
+    """
+    if q.device.type == "cpu":
+        scores = q @ k.transpose(-1, -2) * (1 / math.sqrt(q.shape[-1]))
+        return scores.softmax(dim=-1).to(v.dtype) @ v
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention without mask or bias: (B, S, D) -> (B, S, D)."""
+
+    def __init__(self, size: int, heads: int, qk_norm: bool = False) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qk_norm = qk_norm
+        self.qkv = Linear(size, 3 * size)
+        self.out = Linear(size, size)
+
+    def forward(self, x: Tensor, rotary: Tensor | None) -> Tensor:
+        B, S, D = x.shape
+        q, k, v = self.qkv(x).view(B, S, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
+        if self.qk_norm:
+            q, k = rms_norm(q), rms_norm(k)
+        if rotary is not None:
+            q, k = rotate(q, rotary), rotate(k, rotary)
+        return self.out(attend(q, k, v).transpose(1, 2).reshape(B, S, D))
+
+
+class SequenceMLP(nn.Module):
+    """A SwiGLU over the sequence axis, the same for every channel: (B, S, D) -> (B, S, D)."""
+
+    def __init__(self, positions: int, hidden: int) -> None:
+        super().__init__()
+        self.mlp = SwiGLU(positions, hidden, positions)
+
+    def forward(self, x: Tensor, rotary: Tensor | None) -> Tensor:
+        del rotary  # its weights know the positions already
+        return self.mlp(x.transpose(1, 2)).transpose(1, 2)
+
+
+class Block(nn.Module):
+    """Post-norm block: x <- norm(x + mix(x)); x <- norm(x + SwiGLU(x))."""
+
+    def __init__(self, mixer: nn.Module, size: int, hidden: int) -> None:
+        super().__init__()
+        self.mixer = mixer
+        self.mlp = SwiGLU(size, hidden, size)
+
+    def forward(self, x: Tensor, rotary: Tensor | None) -> Tensor:
+        x = rms_norm(x + self.mixer(x, rotary))
+        return rms_norm(x + self.mlp(x))

@@ -1,0 +1,56 @@
+"""Every named run. A recipe is a function that returns a frozen `Recipe`; variants derive from each other.
+
+`X-debug` is X made so small that it runs whole in seconds: same code paths, no result.
+"""
+
+from dataclasses import replace
+
+from gram_reasoning.config import Recipe
+from gram_reasoning.errors import UserError
+from gram_reasoning.recipes.nqueens import RECIPES as NQUEENS
+
+
+def debug(recipe: Recipe) -> Recipe:
+    """The twin of a recipe that runs in seconds."""
+    group = recipe.train.trajectories_per_input
+    return replace(
+        recipe,
+        name=f"{recipe.name}-debug",
+        summary=f"{recipe.name} made tiny, to see that everything runs: seconds, no result.",
+        model=replace(
+            recipe.model,
+            hidden_size=32,
+            num_heads=2,
+            mlp_size=32,
+            mixer_size=16,
+            low_steps=1,
+            transitions=2,
+            supervision_steps=2,
+        ),
+        train=replace(
+            recipe.train,
+            batch_size=8 * group,
+            accumulation=1,
+            steps=6,
+            warmup_steps=2,
+            log_every=2,
+            eval_every=3,
+            eval_inputs=4,
+            eval_samples=2,
+            checkpoint_every=3,
+        ),
+        evaluation=replace(recipe.evaluation, samples=2),
+    )
+
+
+RECIPES: dict[str, Recipe] = {}
+for _recipe in (build() for build in NQUEENS):
+    RECIPES[_recipe.name] = _recipe
+    RECIPES[f"{_recipe.name}-debug"] = debug(_recipe)
+
+
+def get_recipe(name: str) -> Recipe:
+    """The recipe of that name; UserError if there is none."""
+    if name not in RECIPES:
+        raise UserError(f"unknown recipe {name!r}, expected one of those that `gram recipes` lists")
+    return RECIPES[name]

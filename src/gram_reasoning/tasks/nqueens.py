@@ -1,0 +1,211 @@
+"""N-Queens with all completions: place N queens on an N x N board, some of them given.
+
+Tokens: 0 pad, 1 empty, 2 queen; a board is read row by row. Data: every solution with k of its queens taken away;
+inputs that arise from several solutions have several valid answers, and all of them are known.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gram_reasoning.config import NQueensConfig
+from gram_reasoning.errors import UserError
+from gram_reasoning.tasks.base import Problems, Task
+
+EMPTY, QUEEN = 1, 2
+
+
+@lru_cache(maxsize=4)
+def all_solutions(size: int) -> np.ndarray:
+    """Every placement of `size` non-attacking queens: (number, size) int8, the column of each row's queen."""
+    return np.array(list(_complete((-1,) * size)), dtype=np.int8)
+
+
+def _complete(given: tuple[int, ...]):
+    """All completions of a placement (column of each row's queen, -1 where open), by backtracking on bit masks."""
+    size = len(given)
+    columns: list[int] = []
+
+    def place(row: int, used: int, rising: int, falling: int):
+        if row == size:
+            yield tuple(columns)
+            return
+        for column in range(size) if given[row] < 0 else (given[row],):
+            c, r, f = 1 << column, 1 << (row + column), 1 << (row - column + size)
+            if not (used & c or rising & r or falling & f):
+                columns.append(column)
+                yield from place(row + 1, used | c, rising | r, falling | f)
+                columns.pop()
+
+    yield from place(0, 0, 0, 0)
+
+
+class NQueens(Task):
+    """See NQueensConfig."""
+
+    name = "nqueens"
+    vocab = 3
+
+    def __init__(self, config: NQueensConfig) -> None:
+        self.config = config
+        self.size = config.size
+        self.length = config.size**2
+        cells = torch.arange(self.length)
+        row, column = cells // self.size, cells % self.size
+        lines = torch.cat([row, column, row + column, row - column + self.size - 1])
+        kinds = torch.arange(4).repeat_interleave(self.length)
+        # Which line of each kind a cell lies on: rows and columns must hold one queen, diagonals at most one.
+        incidence = torch.zeros(4, 2 * self.size - 1, self.length)
+        incidence[kinds, lines, cells.repeat(4)] = 1
+        self._incidence = incidence
+        self._splits: dict[str, Problems] = {}
+
+    # -- rules -------------------------------------------------------------------------------------------------
+
+    def reward(self, prediction: Tensor, inputs: Tensor) -> Tensor:
+        """1 for a valid completion; otherwise less, by the share of rows, columns and given queens that hold.
+
+        Invalid answers score at most 0.9.
+        """
+        queens = (prediction == QUEEN).float()
+        counts = torch.einsum("klc,bc->bkl", self._incidence.to(queens.device), queens)
+        given = inputs == QUEEN
+        kept = (queens * given).sum(1) / given.sum(1).clamp(min=1)
+        missing = given.sum(1) == 0
+        ranks = (counts[:, :2, : self.size] == 1).float().mean((1, 2))
+        clean = (counts[:, 2:] <= 1).float().mean((1, 2))
+        tokens = ((prediction == QUEEN) | (prediction == EMPTY)).all(1)
+        valid = (ranks == 1) & (clean == 1) & (missing | (kept == 1)) & tokens
+        partial = 0.9 * (ranks + clean + torch.where(missing, torch.ones_like(kept), kept)) / 3
+        return torch.where(valid, torch.ones_like(partial), partial)
+
+    def count_solutions(self, tokens: Sequence[int]) -> int:
+        """Number of valid completions, by exact search."""
+        given = [-1] * self.size
+        for cell, token in enumerate(tokens):
+            if token == QUEEN:
+                given[cell // self.size] = cell % self.size
+        return sum(1 for _ in _complete(tuple(given)))
+
+    # -- data --------------------------------------------------------------------------------------------------
+
+    def split(self, name: str) -> Problems:
+        if not self._splits:
+            self._splits = self._make_splits()
+        if name not in self._splits:
+            raise UserError(f"unknown split {name!r}, expected one of {', '.join(self._splits)}")
+        return self._splits[name]
+
+    def _make_splits(self) -> dict[str, Problems]:
+        """All inputs with all their solutions, split by a seeded hash of the input itself.
+
+        So the split does not depend on the order in which inputs are found, and no input is in two parts.
+        """
+        size = self.size
+        solutions = all_solutions(size)
+        # Code of a placement: one base-(size + 1) digit a row, 0 where the row is open.
+        digits = (solutions + 1).astype(np.int64) * (size + 1) ** np.arange(size, dtype=np.int64)
+        low, high = self.config.removed
+        parts = [
+            digits[:, list(kept)].sum(1) if kept else np.zeros(len(solutions), np.int64)
+            for removed in range(low, high + 1)
+            for kept in combinations(range(size), size - removed)
+        ]
+        codes = np.concatenate(parts)
+        members = np.tile(np.arange(len(solutions)), len(parts))
+        unique, inverse, count = np.unique(codes, return_inverse=True, return_counts=True)
+        order = np.argsort(inverse, kind="stable")
+        columns = unique[:, None] // (size + 1) ** np.arange(size, dtype=np.int64) % (size + 1) - 1
+        problems = Problems(
+            inputs=torch.from_numpy(_boards(columns)),
+            solutions=torch.from_numpy(_boards(solutions)),
+            members=torch.from_numpy(members[order]),
+            first=torch.from_numpy(np.cumsum(count) - count),
+            count=torch.from_numpy(count),
+        )
+        ranked = torch.from_numpy(np.argsort(_hash(unique, self.config.split_seed), kind="stable"))
+        test = round(self.config.test_share * len(unique))
+        held_out = test + max(1, round(self.config.validation_share * len(unique)))
+        if test == 0 or held_out >= len(unique):
+            raise UserError(f"task: {len(unique)} unique inputs cannot be split, expected more; remove other numbers")
+        ranges = {"test": ranked[:test], "validation": ranked[test:held_out], "train": ranked[held_out:]}
+        return {name: problems.subset(index) for name, index in ranges.items()}
+
+    # -- text --------------------------------------------------------------------------------------------------
+
+    def parse(self, text: str, where: str) -> list[tuple[str, Tensor]]:
+        """Boards as N lines of N cells (Q queen, `.` or `_` empty), or one board a line with rows joined by `/`.
+
+        Several N-line boards are separated by blank lines; lines that start with `#` are comments.
+        """
+        boards: list[tuple[str, Tensor]] = []
+        block: list[tuple[int, str]] = []
+        lines = [*enumerate(text.splitlines(), 1), (0, "")]
+        for number, raw in lines:
+            line = raw.strip()
+            if line.startswith("#"):
+                continue
+            if "/" in line:
+                if block:
+                    raise UserError(f"{where}, line {number}: a one-line board inside the board of line {block[0][0]}")
+                boards.append(self._board([(number, row.strip()) for row in line.split("/")], where, joined=True))
+            elif line:
+                block.append((number, line))
+            elif block:
+                boards.append(self._board(block, where, joined=False))
+                block = []
+        if not boards:
+            raise UserError(f"{where}: no board found, expected {self.size} lines of {self.size} cells (Q or .)")
+        return boards
+
+    def _board(self, rows: list[tuple[int, str]], where: str, joined: bool) -> tuple[str, Tensor]:
+        place = f"{where}, line {rows[0][0]}"
+        if len(rows) != self.size:
+            raise UserError(f"{place}: a board of {len(rows)} rows, expected {self.size} rows of {self.size} cells")
+        tokens, queens = [], []
+        for r, (number, row) in enumerate(rows):
+            here = f"{place}, row {r + 1}" if joined else f"{where}, line {number}"
+            cells = row.replace(" ", "")
+            if len(cells) != self.size:
+                raise UserError(f"{here}: {len(cells)} cells, expected {self.size}")
+            for c, cell in enumerate(cells):
+                if cell not in "Qq._":
+                    raise UserError(f"{here}, cell {c + 1}: {cell!r}, expected Q for a queen or . for an empty cell")
+                tokens.append(QUEEN if cell in "Qq" else EMPTY)
+                if cell in "Qq":
+                    queens.append((r, c))
+        for (r1, c1), (r2, c2) in combinations(queens, 2):
+            if r1 == r2 or c1 == c2 or abs(r1 - r2) == abs(c1 - c2):
+                raise UserError(
+                    f"{place}: the queens in row {r1 + 1}, column {c1 + 1} and row {r2 + 1}, column {c2 + 1} "
+                    "attack each other, expected queens that do not"
+                )
+        return place, torch.tensor(tokens)
+
+    def format(self, tokens: Sequence[int]) -> str:
+        return "\n".join(" ".join(row) for row in self._rows(tokens))
+
+    def compact(self, tokens: Sequence[int]) -> str:
+        return "/".join(self._rows(tokens))
+
+    def _rows(self, tokens: Sequence[int]) -> list[str]:
+        cells = "".join("?.Q"[t] for t in tokens)
+        return [cells[i : i + self.size] for i in range(0, self.length, self.size)]
+
+
+def _boards(columns: np.ndarray) -> np.ndarray:
+    """Placements (number, N), -1 where a row is open, as boards (number, N * N) uint8."""
+    size = columns.shape[1]
+    return np.where(columns[:, :, None] == np.arange(size), QUEEN, EMPTY).astype(np.uint8).reshape(-1, size * size)
+
+
+def _hash(codes: np.ndarray, seed: int) -> np.ndarray:
+    """splitmix64's finaliser of each code, seeded: a fixed pseudo-random order."""
+    x = codes.astype(np.uint64) + np.uint64(seed * 2 + 1) * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

@@ -1,0 +1,71 @@
+"""metrics.jsonl: one object a line, always written; TensorBoard beside it when asked for."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from gram_reasoning.errors import UserError
+
+
+class RunLog:
+    """Appends to a run's metrics.jsonl. Lines after `step` (from a run that died later) are cut off first."""
+
+    def __init__(self, run: Path, step: int, tensorboard: bool = False) -> None:
+        self.path = run / "metrics.jsonl"
+        kept = [line for line in self._lines() if line["step"] <= step] if step else []
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        temporary.rename(self.path)
+        self.file = self.path.open("a", encoding="utf-8")
+        self.board = _summary_writer(run) if tensorboard else None
+
+    def _lines(self) -> list[dict[str, Any]]:
+        """The whole lines of the file; the last may have been cut short by a kill."""
+        if not self.path.exists():
+            return []
+        text = self.path.read_text(encoding="utf-8")
+        whole, _, _ = text.rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def write(self, kind: str, step: int, **values: Any) -> None:
+        """One line: {"kind", "step", ...}. Numbers that are not finite become null."""
+        self.file.write(json.dumps({"kind": kind, "step": step, **_finite(values)}) + "\n")
+        self.file.flush()
+        if self.board:
+            for name, value in _flat(values):
+                self.board.add_scalar(f"{kind}/{name}", value, step)
+
+    def __enter__(self) -> "RunLog":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.file.close()
+        if self.board:
+            self.board.close()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else None
+    return value
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    numbers: list[tuple[str, float]] = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            numbers += _flat(value, f"{prefix}{name}/")
+        elif isinstance(value, (int, float)):
+            numbers.append((f"{prefix}{name}", float(value)))
+    return numbers
+
+
+def _summary_writer(run: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UserError(f"--train.tensorboard: {error}; install it with: pip install tensorboard") from error
+    return SummaryWriter(run / "tensorboard")
