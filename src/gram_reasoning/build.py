@@ -26,6 +26,18 @@ def build_model(recipe: Recipe, task: NQueens) -> Gram:
         return Gram(recipe.model, task.length, task.vocab)
 
 
+def bundled_model(task: str, text: str, where: str) -> Path:
+    """The model of the package that fits the first input of a text."""
+    known = sorted(folder.name for folder in BUNDLED.glob(f"{task}*"))
+    name = f"{task}{NQueens.size_of(text)}"
+    if name not in known:
+        raise UserError(
+            f"{where}: no model for {name} comes with the package (it has {', '.join(known) or 'none'}), "
+            "expected another board or --checkpoint"
+        )
+    return BUNDLED / name
+
+
 def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Recipe, NQueens, Gram]:
     """A trained model from a run, from a run's model folder, or from a shared one; averaged weights.
 

@@ -1,25 +1,38 @@
 """Judge a model on problems by full rollouts from z_0 under the prior."""
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from gram_reasoning import noise
 from gram_reasoning.evaluation.metrics import Found, summarize, tally
 from gram_reasoning.inference.sampler import SamplerConfig, sample
+from gram_reasoning.inference.select import Rule, rank
 from gram_reasoning.models.base import RecursiveModel
 from gram_reasoning.tasks.base import Problems, Task
 from gram_reasoning.types import Batch, Candidates
 
 
-def evaluate(model: RecursiveModel, task: Task, problems: Problems, config: SamplerConfig) -> dict[str, object]:
+def evaluate(
+    model: RecursiveModel, task: Task, problems: Problems, config: SamplerConfig, rule: Rule = "majority"
+) -> dict[str, Any]:
     """Accuracy and coverage on `problems` (see metrics.summarize), with the average number of steps."""
     candidates = sample(model, problems.inputs, config)
     return {
         "steps": config.steps,
         "halting": config.halting,
         "mean_steps": float(candidates.steps.float().mean()),
-        **summarize(judge(task, problems, candidates)),
+        "select": rule,
+        **summarize(judge(task, problems, candidates), chosen(candidates, rule)),
     }
+
+
+def chosen(candidates: Candidates, rule: Rule) -> np.ndarray:
+    """The sample that stands for each input under a selection rule: (M,)."""
+    pairs = zip(candidates.answers.cpu(), candidates.values.cpu(), strict=True)
+    return np.array([rank(answers, values, rule)[0].first for answers, values in pairs])
 
 
 def judge(task: Task, problems: Problems, candidates: Candidates) -> Found:

@@ -6,6 +6,7 @@ the sum of existing. The reading under which the published numbers agree with ea
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -52,15 +53,15 @@ def wilson(successes: float, trials: float, z: float = 1.96) -> tuple[float, flo
     return float(centre - half), float(centre + half)
 
 
-def summarize(found: Found) -> dict[str, object]:
-    """All numbers of a test run, as plain values."""
+def summarize(found: Found, chosen: np.ndarray) -> dict[str, Any]:
+    """All numbers of a test run, as plain values. chosen (M,): the sample that stands for each input."""
     samples = found.valid.shape[1]
     several = found.solutions > 1
-    result: dict[str, object] = {
+    result: dict[str, Any] = {
         "inputs": len(found.solutions),
         "samples": samples,
-        "macro": _protocol(found, np.ones(len(found.solutions)), samples, "macro"),
-        "paper": _protocol(found, found.solutions.astype(np.float64), samples, "paper"),
+        "macro": _protocol(found, chosen, "macro"),
+        "paper": _protocol(found, chosen, "paper"),
         "by_solutions": _by_solutions(found),
         "coverage_by_samples": {
             str(k): {name: _coverage(found, found.distinct[:, k - 1], name) for name in ("macro", "paper")}
@@ -71,7 +72,7 @@ def summarize(found: Found) -> dict[str, object]:
         part = Found(found.valid[several], found.distinct[several], found.solutions[several])
         result["macro_several"] = {
             "inputs": int(several.sum()),
-            **_protocol(part, np.ones(int(several.sum())), samples, "macro"),
+            **_protocol(part, chosen[several], "macro"),
         }
     return result
 
@@ -83,15 +84,16 @@ def _coverage(found: Found, distinct: np.ndarray, protocol: str) -> float:
     return float((distinct * n).sum() / (n * n).sum())
 
 
-def _protocol(found: Found, weight: np.ndarray, samples: int, protocol: str) -> dict[str, float | list[float]]:
-    total = weight.sum()
-    best = float((found.valid.any(1) * weight).sum() / total)
-    single = float((found.valid.mean(1) * weight).sum() / total)
+def _protocol(found: Found, chosen: np.ndarray, protocol: str) -> dict[str, Any]:
+    M, samples = found.valid.shape
+    weight = np.ones(M) if protocol == "macro" else found.solutions.astype(np.float64)
+    weight = weight / weight.sum()
+    choice = float((found.valid[np.arange(M), chosen] * weight).sum())
     return {
-        "single_sample_accuracy": single,
-        "first_sample_accuracy": float((found.valid[:, 0] * weight).sum() / total),
-        "first_sample_interval": list(wilson((found.valid[:, 0] * weight).sum() / total * len(weight), len(weight))),
-        "best_of_samples_accuracy": best,
+        "single_sample_accuracy": float((found.valid.mean(1) * weight).sum()),
+        "selected_accuracy": choice,
+        "selected_interval": list(wilson(choice * M, M)),
+        "best_of_samples_accuracy": float((found.valid.any(1) * weight).sum()),
         "coverage": _coverage(found, found.distinct[:, -1], protocol),
         "independent_ceiling": _coverage(found, independent_ceiling(found.solutions, samples), protocol),
         "no_repeat_ceiling": _coverage(found, no_repeat_ceiling(found.solutions, samples), protocol),

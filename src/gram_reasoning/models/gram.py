@@ -205,7 +205,7 @@ class Gram(RecursiveModel):
 
     @staticmethod
     def _perturb(proposal: Tensor, distribution: DiagonalGaussian | None, noise: Tensor) -> Tensor:
-        """h = u + eps."""
+        """H = u + eps."""
         if distribution is None:
             return proposal
         return proposal + distribution.sample(noise).to(proposal.dtype)

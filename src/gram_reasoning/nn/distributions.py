@@ -14,7 +14,7 @@ class DiagonalGaussian:
     std: Tensor
 
     def sample(self, noise: Tensor) -> Tensor:
-        """mean + std * noise, for standard normal noise of the same shape."""
+        """Mean + std * noise, for standard normal noise of the same shape."""
         return self.mean + self.std * noise
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ class DiagonalGaussian:
 
 
 def balanced_kl(posterior: DiagonalGaussian, prior: DiagonalGaussian, balance: float) -> Tensor:
-    """balance * KL(sg(q) || p) + (1 - balance) * KL(q || sg(p)), elementwise (Hafner et al. 2021).
+    """Balance * KL(sg(q) || p) + (1 - balance) * KL(q || sg(p)), elementwise (Hafner et al. 2021).
 
     Its value is KL(q || p); only the shares of the gradient differ: `balance` trains the prior towards the
     posterior, the rest holds the posterior to the prior.

@@ -26,7 +26,7 @@ class Linear(nn.Linear):
 
 
 def rms_norm(x: Tensor) -> Tensor:
-    """x / sqrt(mean(x^2) + 1e-5) over the last axis, without a learned gain (Zhang & Sennrich 2019)."""
+    """X / sqrt(mean(x^2) + 1e-5) over the last axis, without a learned gain (Zhang & Sennrich 2019)."""
     return F.rms_norm(x, (x.shape[-1],), eps=1e-5)
 
 
@@ -44,7 +44,7 @@ class SwiGLU(nn.Module):
 
 
 def rotary_table(positions: int, head_size: int, base: float = 10_000.0) -> Tensor:
-    """cos and sin of the rotary angles (Su et al. 2021): (2, positions, head_size / 2)."""
+    """Cos and sin of the rotary angles (Su et al. 2021): (2, positions, head_size / 2)."""
     frequencies = base ** (-torch.arange(0, head_size, 2, dtype=torch.float32) / head_size)
     angles = torch.arange(positions, dtype=torch.float32)[:, None] * frequencies
     return torch.stack([angles.cos(), angles.sin()])

@@ -162,6 +162,13 @@ class NQueens(Task):
             raise UserError(f"{where}: no board found, expected {self.size} lines of {self.size} cells (Q or .)")
         return boards
 
+    @staticmethod
+    def size_of(text: str) -> int:
+        """Side of the first board in a text: its rows if it stands on one line, else its first row's cells."""
+        lines = (line.strip() for line in text.splitlines())
+        first = next((line for line in lines if line and not line.startswith("#")), "")
+        return first.count("/") + 1 if "/" in first else len(first.replace(" ", ""))
+
     def _board(self, rows: list[tuple[int, str]], where: str, joined: bool) -> tuple[str, Tensor]:
         place = f"{where}, line {rows[0][0]}"
         if len(rows) != self.size:

@@ -47,7 +47,7 @@ def lr_factor(config: TrainConfig, step: int) -> float:
 
 
 def kl_weight(config: TrainConfig, start: float, step: int) -> float:
-    """beta at optimizer step `step`: constant, or a geometric path to `beta_final`."""
+    """Beta at optimizer step `step`: constant, or a geometric path to `beta_final`."""
     if config.beta_final is None or start == 0:
         return start
     return start * (config.beta_final / start) ** min(1.0, step / max(1, config.steps))

@@ -19,7 +19,7 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.evaluation.evaluator import bounds, evaluate
 from gram_reasoning.inference.sampler import SamplerConfig
 from gram_reasoning.models.base import RecursiveModel
-from gram_reasoning.tasks.base import Problems, Task
+from gram_reasoning.tasks.base import Task
 from gram_reasoning.training import checkpoint
 from gram_reasoning.training.deep_supervision import Slots
 from gram_reasoning.training.optimizer import WeightAverage, kl_weight, lr_factor, make_optimizers
@@ -199,7 +199,7 @@ class Trainer:
         return {"prior": averaged, "prior_raw_weights": raw, "leak_alarm": leak, **elbo}
 
     def _beta_nats(self) -> float:
-        """beta beside a cross-entropy and a KL that are both summed over tokens."""
+        """Beta beside a cross-entropy and a KL that are both summed over tokens."""
         model = self.recipe.model
         positions = self.task.length if model.kl_positions == "sum" else 1
         return kl_weight(self.config, model.beta, self.step) * positions
@@ -226,7 +226,9 @@ class Trainer:
         config = self.run / "config.json"
         if config.exists():
             if not resume:
-                raise UserError(f"{self.run}: holds a run already; add --resume to go on with it, or name another --out")
+                raise UserError(
+                    f"{self.run}: holds a run already; add --resume to go on with it, or name another --out"
+                )
             if checkpoint.load_json(config) != to_json(self.recipe):
                 raise UserError(f"{config}: differs from the options given, expected the same run to resume")
             if existing := checkpoint.checkpoints(self.run):

@@ -1,0 +1,413 @@
+"""The command `gram`: parse, build, run. Nothing here imports torch before a command needs it.
+
+Exit codes: 0 done and solved; 1 ran, but not everything is solved; 2 bad input, in one line.
+"""
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
+
+from gram_reasoning import __version__
+from gram_reasoning.config import EvalConfig, GramConfig, NQueensConfig, TrainConfig
+from gram_reasoning.errors import UserError
+
+Options = TypeVar("Options")
+
+HELP = """usage: gram COMMAND [options]
+
+Recursive latent reasoning: puzzles with many answers, solved by many sampled trajectories.
+
+commands:
+  solve [PUZZLE]      solve boards from a file, from text or from standard input (-)
+  train RECIPE        train a model; `gram train RECIPE --help` lists every option
+  eval CHECKPOINT     judge a model on held-out inputs, by rollouts under the prior
+  data RECIPE         write the inputs of a split as text
+  recipes             list the recipes
+
+options:
+  --help, --version
+
+examples:
+  gram solve "Q....../......./......./......./......./......./......." --all
+  gram train nqueens7-pocket --out runs/seven --max-minutes 20
+  gram eval runs/seven --samples 20
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command line; returns the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(arguments)
+    except UserError as error:
+        print(f"gram: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output is gone, as in `gram data X | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("gram: interrupted", file=sys.stderr)
+        return 130
+
+
+def _dispatch(arguments: list[str]) -> int:
+    commands = {"solve": _solve, "train": _train, "eval": _eval, "data": _data, "recipes": _recipes}
+    if not arguments or arguments[0] in ("--help", "-h"):
+        print(HELP, end="")
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(_version())
+        return 0
+    if arguments[0] not in commands:
+        raise UserError(f"unknown command {arguments[0]!r}, expected one of {', '.join(commands)}")
+    return commands[arguments[0]](arguments[1:])
+
+
+def _version() -> str:
+    import platform
+
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
+    return f"gram {__version__} (Python {platform.python_version()}, torch {torch.__version__}, {device})"
+
+
+def _parse(options: type[Options], arguments: list[str], prog: str, example: str, default: Any = None) -> Options:
+    """Parse with tyro; what it has to say about bad options becomes one line."""
+    caught = io.StringIO()
+    extra = {} if default is None else {"default": default}
+    try:
+        with contextlib.redirect_stderr(caught):
+            return tyro.cli(
+                options,
+                args=arguments,
+                prog=prog,
+                description=f"{options.__doc__}\n\nExample: {example}",
+                **extra,
+            )
+    except SystemExit as error:
+        if not error.code:
+            raise
+        lines = [line.strip("│╭╮╰╯─ ") for line in caught.getvalue().splitlines()]
+        told = [line for line in lines[1:] if line and "full helptext" not in line]
+        cut = next((i for i, line in enumerate(told) if line.startswith("Argument helptext")), len(told))
+        raise UserError(f"{' '.join(told[:cut])} (see `{prog} --help`)") from None
+
+
+def _named(arguments: list[str], what: str, command: str) -> tuple[str, list[str]]:
+    """The positional argument that must come first, and the rest."""
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+        raise UserError(f"gram {command}: expected {what} first (see `gram {command} --help`)")
+    return arguments[0], arguments[1:]
+
+
+def _write_lines(path: Path, lines: list[str]) -> None:
+    """Write a text file whole, or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        temporary.rename(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+# -- train -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """Train a recipe; every field of its configuration is an option."""
+
+    out: Path | None = None
+    """Folder of the run; the default is runs/RECIPE."""
+    resume: bool = False
+    """Go on with the run in that folder; starts it if there is none."""
+    max_minutes: float | None = None
+    """Save and stop after so many minutes."""
+    seed: int | None = None
+    """Short for --train.seed."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    threads: int | None = None
+    """CPU threads; the default is torch's."""
+    task: NQueensConfig = field(default_factory=NQueensConfig)
+    model: GramConfig = field(default_factory=GramConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluation: EvalConfig = field(default_factory=EvalConfig)
+
+
+def _train(arguments: list[str]) -> int:
+    name, rest = _named(arguments, "the name of a recipe", "train")
+    example = "gram train nqueens7-pocket --out runs/seven --train.steps 2000"
+    if name in ("-h", "--help"):
+        _parse(TrainOptions, ["--help"], "gram train RECIPE", example)
+    from gram_reasoning.recipes import get_recipe
+
+    recipe = get_recipe(name)
+    default = TrainOptions(task=recipe.task, model=recipe.model, train=recipe.train, evaluation=recipe.evaluation)
+    options = _parse(TrainOptions, rest, f"gram train {name}", example, default)
+    if options.max_minutes is not None and options.max_minutes <= 0:
+        raise UserError(f"--max-minutes: got {options.max_minutes}, expected a number above 0")
+    train = options.train if options.seed is None else dataclasses.replace(options.train, seed=options.seed)
+    recipe = dataclasses.replace(
+        recipe, task=options.task, model=options.model, train=train, evaluation=options.evaluation
+    )
+
+    from gram_reasoning.build import build_model, build_task, choose_device
+    from gram_reasoning.training.trainer import NonFiniteLoss, Trainer
+
+    device = choose_device(options.device)
+    _set_threads(options.threads)
+    task = build_task(recipe)
+    run = options.out or Path("runs") / name
+    trainer = Trainer(recipe, task, build_model(recipe, task), run, device)
+    try:
+        how = trainer.fit(options.resume, options.max_minutes)
+    except NonFiniteLoss as error:
+        print(f"gram: {error}", file=sys.stderr)
+        return 1
+    print(f"{how} at step {trainer.step} of {recipe.train.steps} after {trainer.seconds:.0f} s of training; run: {run}")
+    if how != "finished":
+        print("go on with the same command and --resume")
+    return 0 if trainer.stop_signal is None else 128 + trainer.stop_signal
+
+
+def _set_threads(threads: int | None) -> None:
+    import torch
+
+    if threads is not None:
+        if threads < 1:
+            raise UserError(f"--threads: got {threads}, expected at least 1")
+        torch.set_num_threads(threads)
+
+
+# -- eval ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalOptions:
+    """Judge a trained model on held-out inputs by full rollouts from z_0 under the prior."""
+
+    split: Literal["test", "validation", "train"] = "test"
+    """Which inputs."""
+    samples: int | None = None
+    """Trajectories for each input; the default is the recipe's."""
+    steps: int | None = None
+    """Supervision steps of each; the default is as many as in training."""
+    halting: bool = False
+    """A trajectory ends when its halt head says so; --steps is then the budget."""
+    select: Literal["majority", "lprm", "first"] = "majority"
+    """Which answer counts as the model's choice."""
+    limit: int | None = None
+    """Only the first so many inputs."""
+    chunk: int = 512
+    """Trajectories at once: bounds the memory."""
+    seed: int = 0
+    """Seed of the noise."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    threads: int | None = None
+    """CPU threads; the default is torch's."""
+    json: Path | None = None
+    """Also write every number to this file."""
+
+
+def _eval(arguments: list[str]) -> int:
+    name, rest = _named(arguments, "the folder of a run or a model", "eval")
+    prog, example = "gram eval CHECKPOINT", "gram eval runs/seven --samples 20 --steps 12 --json seven.json"
+    if name in ("-h", "--help"):
+        _parse(EvalOptions, ["--help"], prog, example)
+    options = _parse(EvalOptions, rest, prog, example)
+
+    import torch
+
+    from gram_reasoning.build import choose_device, load_model
+    from gram_reasoning.evaluation.evaluator import evaluate
+    from gram_reasoning.evaluation.report import evaluation_table
+
+    _set_threads(options.threads)
+    recipe, task, model = load_model(Path(name), choose_device(options.device))
+    sampler = _sampler(options, recipe.evaluation, model.supervision_steps)
+    problems = task.split(options.split)
+    if options.limit is not None:
+        _at_least_one("limit", options.limit)
+        problems = problems.subset(torch.arange(min(options.limit, len(problems))))
+    result = evaluate(model, task, problems, sampler, options.select)
+    result = {"checkpoint": name, "recipe": recipe.name, "split": options.split, "seed": options.seed, **result}
+    print(evaluation_table(result))
+    if options.json:
+        _write_lines(options.json, [json.dumps(result, indent=1)])
+    return 0
+
+
+def _at_least_one(name: str, value: int) -> None:
+    if value < 1:
+        raise UserError(f"--{name.replace('_', '-')}: got {value}, expected at least 1")
+
+
+def _sampler(options: Any, defaults: EvalConfig, trained_steps: int):
+    """The SamplerConfig that an EvalOptions or a SolveOptions asks for."""
+    from gram_reasoning.inference.sampler import SamplerConfig
+
+    samples = defaults.samples if options.samples is None else options.samples
+    steps = options.steps if options.steps is not None else defaults.steps or trained_steps
+    for name, value in (("samples", samples), ("steps", steps), ("chunk", options.chunk)):
+        _at_least_one(name, value)
+    return SamplerConfig(samples=samples, steps=steps, halting=options.halting, chunk=options.chunk, seed=options.seed)
+
+
+# -- solve -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolveOptions:
+    """Solve boards with a trained model; the rules check every answer that is shown."""
+
+    puzzle: Annotated[str, tyro.conf.Positional] = "-"
+    """A file of boards, a board as text (rows joined by /), or - for standard input."""
+    task: Literal["nqueens"] = "nqueens"
+    """What the input is."""
+    checkpoint: Path | None = None
+    """A run or a model folder; the default is the model that comes with the package for that board size."""
+    samples: int | None = None
+    """Trajectories for each board; the default is the recipe's."""
+    steps: int | None = None
+    """Supervision steps of each; the default is as many as in training."""
+    halting: bool = False
+    """A trajectory ends when its halt head says so; --steps is then the budget."""
+    select: Literal["majority", "lprm", "first"] = "majority"
+    """Order of the answers."""
+    all: bool = False
+    """Show every distinct solution found, not only the best."""
+    chunk: int = 512
+    """Trajectories at once: bounds the memory."""
+    seed: int = 0
+    """Seed of the noise."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    json: Path | None = None
+    """Also write one JSON object a board to this file; `-` prints them instead of the boards."""
+    picture: Path | None = None
+    """Also draw the boards and their solutions into this image file."""
+
+
+def _solve(arguments: list[str]) -> int:
+    example = "gram solve boards.txt --all --samples 40 --picture boards.png"
+    options = _parse(SolveOptions, arguments, "gram solve", example)
+    text, where = _read_puzzle(options.puzzle)
+
+    from gram_reasoning.build import bundled_model, choose_device, load_model
+    from gram_reasoning.evaluation.report import solved_text
+    from gram_reasoning.inference.solve import solve
+
+    device = choose_device(options.device)
+    folder = options.checkpoint or bundled_model(options.task, text, where)
+    recipe, task, model = load_model(folder, device)
+    sampler = _sampler(options, recipe.evaluation, model.supervision_steps)
+    boards = task.parse(text, where)
+    to_stdout = options.json is not None and str(options.json) == "-"
+    solved = []
+    inputs = [tokens for _, tokens in boards]
+    for (place, _), item in zip(boards, solve(model, task, inputs, sampler, options.select), strict=True):
+        solved.append(item)
+        if to_stdout:
+            print(json.dumps(item.to_json()), flush=True)
+        else:
+            print(solved_text(task, item, place, options.all), flush=True)
+    if options.json is not None and not to_stdout:
+        _write_lines(options.json, [json.dumps(item.to_json()) for item in solved])
+    if options.picture is not None:
+        from gram_reasoning.analysis.figures import picture_of_solutions
+
+        picture_of_solutions(solved, options.picture)
+    return 0 if all(item.solutions for item in solved) else 1
+
+
+def _read_puzzle(puzzle: str) -> tuple[str, str]:
+    """The text of the input and its name in messages."""
+    try:
+        if puzzle == "-":
+            return sys.stdin.read(), "standard input"
+        path = Path(puzzle)
+        # A board of one line can be longer than a file name may be: then it is no file.
+        if len(puzzle) < 256 and "\n" not in puzzle and path.exists():
+            return path.read_text(encoding="utf-8"), puzzle
+    except UnicodeDecodeError as error:
+        name = "standard input" if puzzle == "-" else puzzle
+        raise UserError(f"{name}: not text (byte {error.start} is not UTF-8), expected boards") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{puzzle!r}: cannot be read ({error})") from error
+    if ("/" not in puzzle and "\n" not in puzzle) or puzzle.endswith(".txt"):
+        raise UserError(f"{puzzle!r}: no such file, and no board (rows joined by /)")
+    return puzzle, "the argument"
+
+
+# -- data, recipes ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Write the inputs of a split as text, one a line, as `gram solve` reads them."""
+
+    split: Literal["test", "validation", "train"] = "test"
+    """Which inputs."""
+    out: Path | None = None
+    """File; the default is standard output."""
+
+
+def _data(arguments: list[str]) -> int:
+    name, rest = _named(arguments, "the name of a recipe", "data")
+    prog, example = "gram data RECIPE", "gram data nqueens7-pocket --split test --out test.txt"
+    if name in ("-h", "--help"):
+        _parse(DataOptions, ["--help"], prog, example)
+    options = _parse(DataOptions, rest, prog, example)
+    from gram_reasoning.recipes import get_recipe
+
+    recipe = get_recipe(name)
+    from gram_reasoning.build import build_task
+
+    task = build_task(recipe)
+    lines = [task.compact(tokens) for tokens in task.split(options.split).inputs.tolist()]
+    if options.out is None:
+        print("\n".join(lines))
+    else:
+        _write_lines(options.out, lines)
+        print(f"{len(lines)} inputs written to {options.out}")
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipesOptions:
+    """List the recipes."""
+
+    json: bool = False
+    """Print the whole configuration of each as JSON."""
+
+
+def _recipes(arguments: list[str]) -> int:
+    options = _parse(RecipesOptions, arguments, "gram recipes", "gram recipes --json")
+    from gram_reasoning.recipes import RECIPES
+
+    if options.json:
+        print(json.dumps({name: dataclasses.asdict(recipe) for name, recipe in RECIPES.items()}, indent=1))
+        return 0
+    width = max(map(len, RECIPES))
+    for name, recipe in RECIPES.items():
+        if not name.endswith("-debug"):
+            print(f"{name:{width}}  {recipe.summary}")
+    print("\nEach has a twin NAME-debug that runs whole in seconds.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

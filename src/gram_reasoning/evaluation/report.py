@@ -1,0 +1,83 @@
+"""Numbers and boards as people read them."""
+
+from itertools import zip_longest
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from gram_reasoning.inference.solve import Solved
+from gram_reasoning.tasks.base import Task
+
+WIDTH = 100
+
+
+def _render(table: Table) -> str:
+    console = Console(width=WIDTH)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get().rstrip("\n")
+
+
+def evaluation_table(result: dict[str, Any]) -> str:
+    """The table that `gram eval` prints."""
+    halting = f", halting after {result['mean_steps']:.1f} on average" if result["halting"] else ""
+    title = (
+        f"{result['checkpoint']} on {result['inputs']} {result['split']} inputs: {result['samples']} samples each, "
+        f"{result['steps']} steps{halting}, under the prior"
+    )
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    columns = {"macro": "unique inputs (macro)", "paper": "paper protocol"}
+    if "macro_several" in result:
+        columns["macro_several"] = f"{result['macro_several']['inputs']} inputs with 2+ solutions"
+    for heading in columns.values():
+        table.add_column(heading, justify="right")
+    samples = result["samples"]
+    rows = {
+        "single_sample_accuracy": "accuracy of a sample",
+        "selected_accuracy": f"accuracy of the choice ({result['select']})",
+        "best_of_samples_accuracy": f"accuracy of the best of {samples}",
+        "coverage": f"coverage with {samples} samples",
+        "independent_ceiling": "  ceiling: independent samples",
+        "no_repeat_ceiling": "  ceiling: no repeats",
+    }
+    for key, label in rows.items():
+        table.add_row(label, *(f"{100 * result[column][key]:.1f}" for column in columns))
+    by = Table(box=None, pad_edge=False)
+    for heading in ("solutions of the input", "inputs", "accuracy of a sample", "coverage", "independent ceiling"):
+        by.add_column(heading, justify="right")
+    for n, row in result["by_solutions"].items():
+        numbers = (row["single_sample_accuracy"], row["coverage"], row["independent_ceiling"])
+        by.add_row(n, str(row["inputs"]), *(f"{100 * number:.1f}" for number in numbers))
+    return f"{_render(table)}\n\n{_render(by)}"
+
+
+def solved_text(task: Task, item: Solved, place: str, show_all: bool) -> str:
+    """One input and what was found for it: the best solution, or all of them."""
+    found = item.solutions
+    valid = sum(a.votes for a in found)
+    if item.known_solutions == 0:
+        head = "no solution exists"
+    elif not found:
+        head = f"not solved: none of {item.samples} samples is a solution, {item.known_solutions} exist"
+    else:
+        head = (
+            f"{len(found)} of {item.known_solutions} solutions found, "
+            f"{valid} of {item.samples} samples valid, {item.steps} steps"
+        )
+    shown = found if show_all else found[:1]
+    blocks = [task.format(item.tokens).splitlines() + ["input"]]
+    blocks += [task.format(a.tokens).splitlines() + [f"{a.votes} votes"] for a in shown]
+    return f"{place}: {head}\n{_side_by_side(blocks)}\n"
+
+
+def _side_by_side(blocks: list[list[str]], gap: str = "    ") -> str:
+    width = max(len(line) for block in blocks for line in block)
+    per_line = max(1, (WIDTH + len(gap)) // (width + len(gap)))
+    lines: list[str] = []
+    for start in range(0, len(blocks), per_line):
+        for row in zip_longest(*blocks[start : start + per_line], fillvalue=""):
+            lines.append(gap.join(cell.ljust(width) for cell in row).rstrip())
+        lines.append("")
+    return "\n".join(lines[:-1])

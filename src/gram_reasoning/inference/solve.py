@@ -1,0 +1,88 @@
+"""Solve inputs with a model and check every answer against the rules."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gram_reasoning.inference.sampler import SamplerConfig, sample
+from gram_reasoning.inference.select import RankedAnswer, Rule, rank
+from gram_reasoning.models.base import RecursiveModel
+from gram_reasoning.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One distinct answer of the model."""
+
+    tokens: tuple[int, ...]
+    text: str
+    """On one line, as `Task.parse` reads it."""
+    verified: bool
+    """It satisfies every rule."""
+    votes: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What the model found for one input: every distinct decode, best first."""
+
+    input: str
+    tokens: tuple[int, ...]
+    answers: tuple[Answer, ...]
+    samples: int
+    steps: int
+    known_solutions: int
+
+    @property
+    def solutions(self) -> tuple[Answer, ...]:
+        """The verified answers."""
+        return tuple(a for a in self.answers if a.verified)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `gram solve --json` writes on one line."""
+        return {
+            "input": self.input,
+            "answers": [
+                {"answer": a.text, "verified": a.verified, "votes": a.votes, "score": round(a.score, 6)}
+                for a in self.answers
+            ],
+            "samples": self.samples,
+            "steps": self.steps,
+            "known_solutions": self.known_solutions,
+        }
+
+
+def solve(
+    model: RecursiveModel, task: Task, inputs: Sequence[Tensor], config: SamplerConfig, rule: Rule, batch: int = 64
+) -> Iterator[Solved]:
+    """Yield what the model finds for each input (L,), `batch` inputs at a time.
+
+    Answers come from the model alone: the rules verify them, and the exact solver only counts what exists.
+    """
+    for start in range(0, len(inputs), batch):
+        part = torch.stack(list(inputs[start : start + batch]))
+        candidates = sample(model, part, config, first_input=start)
+        for tokens, answers, values in zip(part, candidates.answers.cpu(), candidates.values.cpu(), strict=True):
+            ranked = rank(answers, values, rule)
+            yield Solved(
+                input=task.compact(tokens.tolist()),
+                tokens=tuple(tokens.tolist()),
+                answers=_verified(task, tokens, ranked),
+                samples=config.samples,
+                steps=config.steps,
+                known_solutions=task.count_solutions(tokens.tolist()),
+            )
+
+
+def _verified(task: Task, tokens: Tensor, ranked: list[RankedAnswer]) -> tuple[Answer, ...]:
+    answers = torch.tensor([a.answer for a in ranked])
+    reward = task.reward(answers, tokens.expand_as(answers))
+    assert reward is not None, "only tasks with rules can be solved and verified"
+    return tuple(
+        Answer(a.answer, task.compact(a.answer), bool(right), a.votes, a.value)
+        for a, right in zip(ranked, (reward == 1).tolist(), strict=True)
+    )
