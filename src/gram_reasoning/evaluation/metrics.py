@@ -1,8 +1,8 @@
 """Accuracy and coverage of sampled answers, in both protocols, with their ceilings. Pure functions on arrays.
 
 *macro*: a row is a unique input; the mean of each row's number.
-*paper*: a row is an (input, solution) pair, so an input with n solutions counts n times; coverage is the sum of found over
-the sum of existing. The reading under which the published numbers agree with each other.
+*paper*: a row is an (input, solution) pair, so an input with n solutions counts n times; coverage is the sum of
+found over the sum of existing. The reading under which the published numbers agree with each other.
 """
 
 from dataclasses import dataclass

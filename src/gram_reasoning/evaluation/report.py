@@ -67,8 +67,8 @@ def solved_text(task: Task, item: Solved, place: str, show_all: bool) -> str:
             f"{valid} of {item.samples} samples valid, {item.steps} steps"
         )
     shown = found if show_all else found[:1]
-    blocks = [task.format(item.tokens).splitlines() + ["input"]]
-    blocks += [task.format(a.tokens).splitlines() + [f"{a.votes} votes"] for a in shown]
+    blocks = [[*task.format(item.tokens).splitlines(), "input"]]
+    blocks += [[*task.format(a.tokens).splitlines(), f"{a.votes} votes"] for a in shown]
     return f"{place}: {head}\n{_side_by_side(blocks)}\n"
 
 

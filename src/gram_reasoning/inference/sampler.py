@@ -1,7 +1,8 @@
 """Rollouts under the prior: N trajectories for each input, any number of supervision steps, bounded memory.
 
 Trajectories run in a pool of fixed size; one that is done (its steps are used up, or it has halted) gives its place to
-the next at once. A trajectory's noise is keyed by (seed, input, sample, step), so the pool's size and order do not change it.
+the next at once. A trajectory's noise is keyed by (seed, input, sample, step), so the pool's size and order do not
+change it.
 """
 
 from dataclasses import dataclass

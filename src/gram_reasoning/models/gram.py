@@ -106,6 +106,9 @@ class Gram(RecursiveModel):
         vocab: V, token values.
     """
 
+    initial_latent: Tensor  # z_0, for h and l (2, 1 or S, D)
+    rotary: Tensor | None
+
     def __init__(self, config: GramConfig, length: int, vocab: int) -> None:
         super().__init__()
         D, P = config.hidden_size, config.prefix_tokens
@@ -318,9 +321,9 @@ class Gram(RecursiveModel):
                 last = t == self.config.transitions - 1
                 proposal, low = self.core(high, low, context, self.rotary)
                 high = self._perturb(proposal, self._sampled(proposal, target, batch, last), noise[:, n, t])
-                paid = target is not None and (last or self.config.posterior_transitions == "all")
+                paid = last or self.config.posterior_transitions == "all"
                 zero = torch.zeros(len(high), device=high.device)
-                kl.append(self._kl(proposal, target)[1] * batch.is_posterior if paid else zero)
+                kl.append(self._kl(proposal, target)[1] * batch.is_posterior if target is not None and paid else zero)
             logits = self.decode(LatentState(high, low)).transpose(1, 2)
             cross_entropy.append(F.cross_entropy(logits, batch.targets, ignore_index=IGNORE, reduction="none").sum(1))
         return {"kl": torch.stack(kl, 1), "cross_entropy": torch.stack(cross_entropy, 1)}

@@ -58,7 +58,7 @@ def nqueens7_pocket() -> Recipe:
 
 
 def nqueens7_literal() -> Recipe:
-    """The published objective read literally: posterior noise in every transition, KL charged at the last, as a mean."""
+    """The published objective read literally: posterior noise everywhere, the KL a mean, charged at the last."""
     pocket = nqueens7_pocket()
     return replace(
         pocket,

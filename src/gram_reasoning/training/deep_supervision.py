@@ -87,7 +87,7 @@ class Slots:
         return batch, _map_state(lambda t: t[rows], self.state), SlotReferee(self, batch, rows, step)
 
     def noise(self, rows: slice, step: int) -> Tensor:
-        """This step's noise for the slots `rows`: (B, *noise_shape)."""
+        """Noise of the step for the slots `rows`: (B, *noise_shape)."""
         return noise.normal(self.keys("noise", step)[rows], self.model.noise_shape())
 
     def store(self, parts: list[StepOutput]) -> None:

@@ -21,7 +21,8 @@ def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
         groups["decay" if parameter in maps else "no_decay"].append(parameter)
     ids = [id(p) for group in groups.values() for p in group]
     every = [id(p) for p in model.parameters()]
-    assert sorted(ids) == sorted(every) and len(set(ids)) == len(ids), "groups must partition the parameters"
+    assert len(set(ids)) == len(ids), "a parameter is in two groups"
+    assert sorted(ids) == sorted(every), "a parameter is in no group"
     return groups
 
 
@@ -65,7 +66,8 @@ class WeightAverage:
         """Take in the weights after optimizer step `step` (from 0)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         current: list[Tensor] = [p.detach() for p in self.model.parameters()]
-        torch._foreach_lerp_(list(self.weights.values()), current, 1 - decay)
+        for average, parameter in zip(self.weights.values(), current, strict=True):
+            average.lerp_(parameter, 1 - decay)
 
     @contextmanager
     def swapped(self) -> Iterator[None]:

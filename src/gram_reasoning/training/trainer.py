@@ -208,7 +208,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint and the shareable model of this step."""
-        model = {name: t for name, t in self.model.state_dict().items()}
+        model = dict(self.model.state_dict())
         tensors = {
             "model": model,
             "ema": self.average.weights,

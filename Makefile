@@ -1,0 +1,33 @@
+# `make demo` and `make test` set up .venv on a fresh machine, then do the job.
+# The CPU build of PyTorch comes from its own index on Linux without a GPU:
+#   make demo PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+PYTHON ?= python3
+PIP_FLAGS ?=
+BIN := .venv/bin
+INSTALL = $(PYTHON) -m venv .venv && $(BIN)/pip install -q --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt
+
+.PHONY: demo test check slow clean
+
+demo: .venv/.installed
+	$(BIN)/gram solve examples/boards7.txt --all --samples 20 --picture demo.png
+	@echo "The picture is in demo.png."
+
+test: .venv/.dev
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/basedpyright
+	$(BIN)/pytest -q
+
+slow: .venv/.dev
+	$(BIN)/pytest -q -m slow
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(INSTALL) -e .
+	touch $@
+
+.venv/.dev: pyproject.toml constraints.txt
+	$(INSTALL) -e ".[dev]"
+	touch .venv/.installed $@
+
+clean:
+	rm -rf .venv dist build demo.png
