@@ -1,0 +1,131 @@
+"""Small models, batches and runs that several test files share."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gram_reasoning.build import build_model
+from gram_reasoning.config import GramConfig, NQueensConfig, Recipe, TrainConfig
+from gram_reasoning.models.gram import Gram
+from gram_reasoning.recipes import get_recipe
+from gram_reasoning.tasks.nqueens import NQueens
+from gram_reasoning.training.deep_supervision import Slots
+from gram_reasoning.training.trainer import Trainer
+from gram_reasoning.types import IGNORE, Batch, LatentState, SlotState
+
+
+def tiny_config(**changes: Any) -> GramConfig:
+    shape: dict[str, Any] = {"hidden_size": 16, "num_heads": 2, "mlp_size": 24, "mixer_size": 8, "prefix_tokens": 3}
+    return GramConfig(**{**shape, "low_steps": 2, "supervision_steps": 4, **changes})
+
+
+def tiny_gram(length: int = 9, **changes: Any) -> Gram:
+    """A small model whose every weight is away from its start, so that zero heads hide nothing."""
+    torch.manual_seed(0)
+    model = Gram(tiny_config(**changes), length, vocab=3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.3)
+    return model
+
+
+@dataclass
+class FixedReferee:
+    """Rules that say what they are told to."""
+
+    answer: Tensor
+    right: Tensor | None
+
+    def targets(self, logits: Tensor) -> Tensor:
+        return self.answer
+
+    def reward(self, prediction: Tensor) -> Tensor | None:
+        return self.right
+
+
+def mixed_step(model: Gram, rows: int = 6) -> tuple[Batch, SlotState, Tensor, FixedReferee]:
+    """What a supervision step takes: both roles, slots at different steps, some leaving, some targets ignored."""
+    draw = torch.Generator().manual_seed(1)
+    L, D, T = model.length, model.config.hidden_size, model.config.transitions
+    targets = torch.randint(1, 3, (rows, L), generator=draw)
+    targets[0, :2] = IGNORE
+    is_posterior = torch.arange(rows) % 2 == 0
+    batch = Batch(torch.randint(0, 3, (rows, L), generator=draw), targets, is_posterior)
+    steps = torch.arange(rows) // 2 % model.supervision_steps
+    registers = torch.randn(rows, model.supervision_steps * T, D, generator=draw)
+    past = torch.arange(registers.shape[1]) < steps[:, None] * T
+    latent = LatentState(*torch.randn(2, rows, model.positions, D, generator=draw))
+    limit = torch.tensor([steps[0] + 2, *(steps[1:] + 1)])
+    state = SlotState(latent, steps, limit, torch.ones_like(steps), registers * past[..., None])
+    noise = torch.randn(rows, *model.noise_shape(), generator=draw)
+    answer = torch.where(is_posterior[:, None], targets, IGNORE)
+    return batch, state, noise, FixedReferee(answer, torch.linspace(1, 0.2, rows))
+
+
+@lru_cache
+def queens(size: int = 5) -> NQueens:
+    return NQueens(NQueensConfig(size=size, max_removed=size))
+
+
+def toy_slots(
+    model: dict[str, Any] | None = None, weights: Gram | None = None, ids: Tensor | None = None, **train: Any
+) -> Slots:
+    """Slots of 5x5 boards on a small model."""
+    config = TrainConfig(**{"batch_size": 8, "prior_share": 0.5, **train})
+    task = queens()
+    gram = weights or tiny_gram(task.length, **(model or {}))
+    return Slots(config, task, task.split("train"), gram, torch.arange(config.batch_size) if ids is None else ids)
+
+
+def debug_recipe(name: str = "nqueens7-pocket-debug", model: Any = None, train: Any = None, task: Any = None) -> Recipe:
+    """A debug recipe in fp32, with changes."""
+    base = get_recipe(name)
+    return replace(
+        base,
+        task=replace(base.task, **task or {}),
+        model=replace(base.model, **model or {}),
+        train=replace(base.train, **{"precision": "fp32", **(train or {})}),
+    )
+
+
+@lru_cache
+def task_of(config: NQueensConfig) -> NQueens:
+    return NQueens(config)
+
+
+def make_trainer(recipe: Recipe, run: Path, say: Callable[[str], None] = lambda line: None) -> Trainer:
+    task = task_of(recipe.task)
+    return Trainer(recipe, task, build_model(recipe, task), run, say=say)
+
+
+def after_step(trainer: Trainer, step: int, act: Callable[[], None]) -> None:
+    """Let the trainer do `act` when it has done `step` steps."""
+    plain = trainer.train_step
+
+    def train_step() -> dict[str, Tensor]:
+        means = plain()
+        if trainer.step == step:
+            act()
+        return means
+
+    trainer.train_step = train_step
+
+
+def weights_of(model: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def metrics_of(run: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl without their times."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]

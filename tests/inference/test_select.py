@@ -1,0 +1,63 @@
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gram_reasoning.inference.select import RankedAnswer, Rule, rank
+
+RULES: list[Rule] = ["majority", "lprm", "first"]
+Answer = tuple[int, ...]
+Sample = tuple[Answer, float]
+samples = st.lists(
+    st.tuples(st.tuples(*[st.integers(0, 1)] * 3), st.sampled_from([0.0, 0.25, 0.5, 1.0])), min_size=1, max_size=20
+)
+
+
+def ranked(rows: list[Sample], rule: Rule) -> list[RankedAnswer]:
+    return rank(torch.tensor([answer for answer, _ in rows]), torch.tensor([value for _, value in rows]), rule)
+
+
+@given(samples)
+def test_rank_describes_each_distinct_answer(rows: list[Sample]) -> None:
+    votes = Counter(answer for answer, _ in rows)
+    for rule in RULES:
+        result = ranked(rows, rule)
+        assert {r.answer: r.votes for r in result} == votes
+        assert len(result) == len(votes)
+        assert sum(r.votes for r in result) == len(rows)
+        for r in result:
+            assert r.value == max(value for answer, value in rows if answer == r.answer)
+            assert r.first == next(i for i, (answer, _) in enumerate(rows) if answer == r.answer)
+
+
+@given(samples)
+def test_order_of_rules(rows: list[Sample]) -> None:
+    votes = Counter(answer for answer, _ in rows)
+    best = {answer: max(value for other, value in rows if other == answer) for answer in votes}
+    in_order = list(dict.fromkeys(answer for answer, _ in rows))
+    by_value = sorted(in_order, key=lambda answer: -best[answer])
+    assert [r.answer for r in ranked(rows, "first")] == in_order
+    assert [r.answer for r in ranked(rows, "lprm")] == by_value
+    assert [r.answer for r in ranked(rows, "majority")] == sorted(by_value, key=lambda answer: -votes[answer])
+
+
+A, B, C = (0, 0, 1), (1, 0, 0), (0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "rule", "expected"),
+    [
+        ([(B, 0.9), (A, 0.1), (A, 0.2)], "majority", [A, B]),
+        ([(B, 0.9), (A, 0.1), (A, 0.2)], "lprm", [B, A]),
+        ([(A, 0.1), (B, 0.9), (A, 0.2), (B, 0.0)], "majority", [B, A]),
+        ([(C, 0.5), (A, 0.5), (B, 0.5)], "majority", [C, A, B]),
+        ([(B, 0.5), (C, 0.7), (A, 0.5)], "lprm", [C, B, A]),
+        ([(C, 0.0), (A, 1.0), (A, 1.0)], "first", [C, A]),
+    ],
+)
+def test_ties_go_to_the_higher_value_then_to_the_earlier(
+    rows: list[Sample], rule: Rule, expected: list[Answer]
+) -> None:
+    assert [r.answer for r in ranked(rows, rule)] == expected

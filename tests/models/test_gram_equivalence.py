@@ -1,0 +1,320 @@
+"""One supervision step against a loop written from the paper: float64, weights by name, no code of the model."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers import mixed_step, tiny_gram
+from torch import Tensor
+from torch.distributions import Normal, kl_divergence
+
+from gram_reasoning.models.gram import Gram
+from gram_reasoning.types import IGNORE, Batch, LatentState, SlotState
+
+ALONE: dict[str, list[Any]] = {
+    "core": ["flat"],
+    "token_mixer": ["mlp"],
+    "positions": ["learned"],
+    "qk_norm": [True],
+    "posterior_transitions": ["all"],
+    "charged_transitions": ["all"],
+    "kl_channels": ["mean"],
+    "kl_positions": ["sum"],
+    "kl_balance": [0.0, 1.0],
+    "target_entry": ["sum"],
+    "guidance": ["noise", "mean", "none"],
+    "initial_state": ["position"],
+    "decoder": ["swiglu"],
+    "transitions": [1, 2],
+    "low_steps": [1, 3],
+    "num_layers": [1],
+    "num_heads": [1],
+    "prefix_tokens": [1],
+    "sigma_max": [1.05],
+}
+PAIRS: list[dict[str, Any]] = [
+    {"posterior_transitions": "all", "charged_transitions": "all"},
+    {"posterior_transitions": "all", "charged_transitions": "all", "kl_channels": "mean", "kl_positions": "sum"},
+    {"core": "flat", "token_mixer": "mlp", "positions": "learned"},
+    {"core": "flat", "guidance": "none"},
+    {"qk_norm": True, "positions": "learned"},
+    {"target_entry": "sum", "posterior_transitions": "all", "decoder": "swiglu"},
+]
+CASES = [{}, *({name: value} for name, values in ALONE.items() for value in values), *PAIRS]
+
+
+def name_of(case: dict[str, Any]) -> str:
+    return "-".join(f"{name}={value}" for name, value in case.items()) or "default"
+
+
+def angles(positions: int, head_size: int) -> Tensor:
+    """Position * 10000^(-2e/E)."""
+    return torch.arange(positions)[:, None] * 10000.0 ** (-torch.arange(0, head_size, 2).double() / head_size)
+
+
+class Paper:
+    """Sections 2 and 3 on a dictionary of weights."""
+
+    def __init__(self, model: Gram) -> None:
+        self.c = model.config
+        self.length = model.length
+        self.w = {name: t.detach().double() for name, t in model.state_dict().items()}
+        for name, _ in model.named_parameters():
+            self.w[name].requires_grad_()
+
+    @staticmethod
+    def norm(x: Tensor) -> Tensor:
+        return x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+
+    def swiglu(self, name: str, x: Tensor) -> Tensor:
+        both = x @ self.w[f"{name}.gate_value.weight"].T
+        half = both.shape[-1] // 2
+        gate, value = both[..., :half], both[..., half:]
+        return (gate * gate.sigmoid() * value) @ self.w[f"{name}.out.weight"].T
+
+    def rope(self, x: Tensor) -> Tensor:
+        """Channel e and channel e + E/2 are one complex number, turned by its position's angles."""
+        half = x.shape[-1] // 2
+        angle = angles(x.shape[-2], x.shape[-1])
+        turned = torch.complex(x[..., :half], x[..., half:]) * torch.polar(torch.ones_like(angle), angle)
+        return torch.cat([turned.real, turned.imag], -1)
+
+    def attention(self, name: str, x: Tensor) -> Tensor:
+        D, heads = self.c.hidden_size, self.c.num_heads
+        E = D // heads
+        outputs = []
+        for head in range(heads):
+            rows = [slice(part * D + head * E, part * D + (head + 1) * E) for part in range(3)]
+            q, k, v = (x @ self.w[f"{name}.qkv.weight"][r].T for r in rows)
+            if self.c.qk_norm:
+                q, k = self.norm(q), self.norm(k)
+            if self.c.positions == "rope":
+                q, k = self.rope(q), self.rope(k)
+            weight = torch.exp(torch.einsum("bqe,bke->bqk", q, k) / math.sqrt(E))
+            outputs.append(weight / weight.sum(-1, keepdim=True) @ v)
+        return torch.cat(outputs, -1) @ self.w[f"{name}.out.weight"].T
+
+    def network(self, name: str, x: Tensor) -> Tensor:
+        for layer in range(self.c.num_layers):
+            block = f"core.{name}.blocks.{layer}"
+            if self.c.token_mixer == "attention":
+                mixed = self.attention(f"{block}.mixer", x)
+            else:
+                mixed = self.swiglu(f"{block}.mixer.mlp", x.mT).mT
+            x = self.norm(x + mixed)
+            x = self.norm(x + self.swiglu(f"{block}.mlp", x))
+        return x
+
+    def context(self, x: Tensor) -> Tensor:
+        tokens = self.w["token_embedding"][x]
+        if self.c.positions == "learned":
+            tokens = tokens + self.w["position_embedding"]
+        return torch.cat([self.w["prefix"].expand(len(x), -1, -1), tokens], 1) * math.sqrt(self.c.hidden_size)
+
+    def propose(self, h: Tensor, l: Tensor, e_x: Tensor) -> tuple[Tensor, Tensor]:  # noqa: E741
+        if self.c.core == "flat":
+            for _ in range(self.c.low_steps + 1):
+                h = self.network("network", h + e_x)
+            return h, l
+        for _ in range(self.c.low_steps):
+            l = self.network("low_network", l + h + e_x)  # noqa: E741
+        return self.network("high_network", h + l), l
+
+    def gaussian(self, name: str, x: Tensor) -> Normal:
+        c = self.c
+        offset = math.log(math.exp(c.sigma_start - c.sigma_min) - 1)
+        sigma = torch.log1p(torch.exp(self.swiglu(f"{name}.sigma", x) + offset)) + c.sigma_min
+        return Normal(self.swiglu(f"{name}.mu", x), sigma.clamp(max=c.sigma_max))
+
+    def target(self, y: Tensor) -> Tensor:
+        known = y != IGNORE
+        embedded = self.w["target_embedding"][y * known] * known[..., None]
+        return torch.cat([torch.zeros(len(y), self.c.prefix_tokens, self.c.hidden_size), embedded], 1)
+
+    def q(self, u: Tensor, e_y: Tensor) -> Normal:
+        return self.gaussian("posterior_head", torch.cat([u, e_y], -1) if self.c.target_entry == "concat" else u + e_y)
+
+    def epsilon(
+        self, u: Tensor, noise: Tensor, seen: Tensor | None = None, e_y: Tensor | None = None
+    ) -> Tensor | float:
+        if self.c.guidance == "none":
+            return 0.0
+        p = self.gaussian("prior_head", u)
+        if self.c.guidance == "noise":
+            return p.stddev * noise
+        if self.c.guidance == "mean":
+            return p.mean
+        drawn = p.mean + p.stddev * noise
+        if seen is None or e_y is None:
+            return drawn
+        q = self.q(u, e_y)
+        return torch.where(seen[:, None, None], q.mean + q.stddev * noise, drawn)
+
+    def kl(self, u: Tensor, e_y: Tensor) -> tuple[Tensor, Tensor]:
+        """Balanced and reduced as in the loss; true, in nats."""
+        p, q = self.gaussian("prior_head", u), self.q(u, e_y)
+        still_p, still_q = (Normal(d.mean.detach(), d.stddev.detach()) for d in (p, q))
+        each = self.c.kl_balance * kl_divergence(still_q, p) + (1 - self.c.kl_balance) * kl_divergence(q, still_p)
+        divided_by = (self.c.hidden_size if self.c.kl_channels == "mean" else 1) * (
+            self.length if self.c.kl_positions == "mean" else 1
+        )
+        return each.sum((1, 2)) / divided_by, kl_divergence(still_q, still_p).sum((1, 2))
+
+    def logits(self, h: Tensor) -> Tensor:
+        answer = h[:, self.c.prefix_tokens :]
+        return answer @ self.w["decoder.weight"].T if self.c.decoder == "linear" else self.swiglu("decoder", answer)
+
+    def step(self, x: Tensor, latent: LatentState, noise: Tensor) -> tuple[Tensor, Tensor]:
+        e_x, h, low = self.context(x), latent.high, latent.low
+        for t in range(self.c.transitions):
+            u, low = self.propose(h, low, e_x)
+            h = u + self.epsilon(u, noise[:, t])
+        return h, low
+
+    def supervise(self, batch: Batch, state: SlotState, noise: Tensor, answer: Tensor, reward: Tensor):
+        c, e_x = self.c, self.context(batch.inputs)
+        e_y = self.target(batch.targets) if c.guidance == "gaussian" else None
+        h, low = state.latent.high, state.latent.low
+        zero = torch.zeros(len(h), dtype=torch.float64)
+        kl, nats, registers = zero, zero, []
+        for t in range(c.transitions):
+            last = t == c.transitions - 1
+            h, low = h.detach(), low.detach()
+            u, low = self.propose(h, low, e_x)
+            u = u if last else u.detach()
+            seen = batch.is_posterior if last or c.posterior_transitions == "all" else None
+            h = u + self.epsilon(u, noise[:, t], seen, e_y)
+            registers.append(h[:, 0].detach())
+            if e_y is not None and (last or c.charged_transitions == "all"):
+                charged, true = self.kl(u, e_y)
+                kl, nats = kl + charged * batch.is_posterior, nats + true * batch.is_posterior
+        logits = self.logits(h)
+        rows = []
+        for row, y in zip(logits, answer, strict=True):
+            kept = y != IGNORE
+            rows.append(-row.log_softmax(-1)[kept, y[kept]].mean() if kept.any() else row.sum() * 0)
+
+        prior = (~batch.is_posterior).double()
+        halt = registers[-1] @ self.w["halt_head.weight"][0] + self.w["halt_head.bias"][0]
+        right = (reward == 1).double()
+        halt_loss = -(right * F.logsigmoid(halt) + (1 - right) * F.logsigmoid(-halt)) * prior
+        steps = state.steps + 1
+        leaving = (steps >= state.limit) | ((halt > 0) & (steps >= state.may_halt_from) & ~batch.is_posterior)
+        carried, value = state.registers.clone(), []
+        for b in range(len(h)):
+            done = int(steps[b]) * c.transitions
+            carried[b, done - c.transitions : done] = torch.stack([r[b] for r in registers])
+            v = torch.sigmoid(carried[b, :done].clone() @ self.w["value_head.weight"][0] + self.w["value_head.bias"][0])
+            value.append((v - reward[b]).square().sum() * leaving[b] * prior[b])
+        losses = {"cross_entropy": torch.stack(rows), "kl": kl, "halt": halt_loss, "value": torch.stack(value)}
+        return losses, {"high": h, "low": low, "logits": logits, "registers": carried, "kl_nats": nats}, leaving
+
+
+@pytest.fixture(autouse=True)
+def double_precision(monkeypatch: pytest.MonkeyPatch):
+    """What the model casts to float32, for autocast's sake, stays float64 here."""
+    monkeypatch.setattr(Tensor, "float", Tensor.double)
+
+
+def close(ours: Tensor | None, reference: Tensor, what: str) -> None:
+    ours = torch.zeros_like(reference) if ours is None else ours
+    scale = max(1.0, float(reference.detach().abs().max()))
+    torch.testing.assert_close(ours, reference.detach(), rtol=1e-8, atol=1e-9 * scale, msg=lambda m: f"{what}: {m}")
+
+
+def double_gram(case: dict[str, Any]) -> Gram:
+    """A model in float64; its float32 rotary table is checked, and then made exact."""
+    model = tiny_gram(**case).double()
+    if model.rotary is not None:
+        angle = angles(model.positions, model.config.hidden_size // model.config.num_heads)
+        exact = torch.stack([angle.cos(), angle.sin()])
+        torch.testing.assert_close(model.rotary, exact, rtol=0, atol=2e-6)
+        model.rotary = exact
+    return model
+
+
+def double(state: SlotState, noise: Tensor) -> tuple[SlotState, Tensor]:
+    latent = LatentState(state.latent.high.double(), state.latent.low.double())
+    return replace(state, latent=latent, registers=state.registers.double()), noise.double()
+
+
+@pytest.mark.parametrize("case", CASES, ids=name_of)
+def test_supervision_step_and_its_gradient(case: dict[str, Any]):
+    model = double_gram(case)
+    paper = Paper(model)
+    batch, state, noise, referee = mixed_step(model)
+    state, noise = double(state, noise)
+    out = model(batch, state, noise, referee)
+    assert referee.right is not None
+    losses, values, leaving = paper.supervise(batch, state, noise, referee.answer, referee.right)
+
+    assert out.losses.keys() == losses.keys() == model.loss_weights.keys()
+    for name, loss in losses.items():
+        close(out.losses[name], loss, name)
+    ours = {"high": out.state.latent.high, "low": out.state.latent.low, "logits": out.logits}
+    ours |= {"registers": out.state.registers, "kl_nats": out.metrics["kl_nats"]}
+    for name, value in values.items():
+        close(ours[name], value, name)
+    assert torch.equal(out.leaving, leaving)
+    assert leaving.any()
+    assert not leaving.all()
+    assert torch.equal(out.state.steps, state.steps + 1)
+    assert torch.equal(out.metrics["reward"], referee.right)
+
+    torch.stack([model.loss_weights[name] * loss.sum() for name, loss in out.losses.items()]).sum().backward()
+    torch.stack([model.loss_weights[name] * loss.sum() for name, loss in losses.items()]).sum().backward()
+    for name, parameter in model.named_parameters():
+        reference = paper.w[name].grad
+        close(parameter.grad, torch.zeros_like(paper.w[name]) if reference is None else reference, f"grad of {name}")
+
+
+@pytest.mark.parametrize("case", CASES, ids=name_of)
+def test_prior_step(case: dict[str, Any]):
+    model = double_gram(case)
+    paper = Paper(model)
+    batch, state, noise, _ = mixed_step(model)
+    state, noise = double(state, noise)
+    with torch.no_grad():
+        latent = model.step(model.encode(batch.inputs), state.latent, noise)
+        high, low = paper.step(batch.inputs, state.latent, noise)
+        logits, halt, value = model.decode(latent), model.halt_logit(latent), model.value(latent)
+        register = high[:, 0]
+    close(latent.high, high, "h")
+    close(latent.low, low, "l")
+    close(logits, paper.logits(high), "logits")
+    close(halt, register @ paper.w["halt_head.weight"][0] + paper.w["halt_head.bias"][0], "halt")
+    v = torch.sigmoid(register @ paper.w["value_head.weight"].T + paper.w["value_head.bias"])[:, 0]
+    close(value, v, "value")
+
+
+@pytest.mark.parametrize("entry", ["vector", "position"])
+def test_initial_state_is_the_stored_latent(entry: str):
+    model = tiny_gram(initial_state=entry)
+    state = model.initial_state(4)
+    stored = model.state_dict()["initial_latent"]
+    assert stored.shape == (2, model.positions if entry == "position" else 1, 16)
+    for ours, kept in zip((state.high, state.low), stored, strict=True):
+        assert torch.equal(ours, kept.expand(4, model.positions, 16))
+
+
+@pytest.mark.parametrize("posterior_transitions", ["all", "last"])
+def test_posterior_rollout_is_the_chain_of_supervision_steps(posterior_transitions: str):
+    transitions = {"posterior_transitions": posterior_transitions, "charged_transitions": posterior_transitions}
+    model = double_gram(transitions)
+    batch, _, _, referee = mixed_step(model)
+    draws = torch.randn(len(batch.inputs), 3, *model.noise_shape(), generator=torch.Generator().manual_seed(3))
+    state, draws = double(model.initial_slots(len(batch.inputs)), draws)
+    out = model.posterior_rollout(batch, 3, draws)
+    for n in range(3):
+        step = model(batch, state, draws[:, n], referee)
+        state = step.state
+        T = model.config.transitions
+        torch.testing.assert_close(out["kl"][:, n * T : (n + 1) * T].sum(1), step.metrics["kl_nats"])
+        counted = (batch.targets != IGNORE).sum(1)
+        posterior = batch.is_posterior
+        torch.testing.assert_close(
+            out["cross_entropy"][posterior, n], (step.losses["cross_entropy"] * counted)[posterior]
+        )

@@ -1,0 +1,185 @@
+"""What trains what: where gradients flow, and where they must not."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from helpers import FixedReferee, debug_recipe, make_trainer, mixed_step, tiny_config, tiny_gram
+from torch import Tensor
+
+from gram_reasoning.config import GramConfig
+from gram_reasoning.models.gram import Gram
+from gram_reasoning.types import IGNORE, LatentState
+
+GUIDANCE = ["gaussian", "noise", "mean", "none"]
+
+
+def losses_of(model: Gram) -> dict[str, Tensor]:
+    return model(*mixed_step(model)).losses
+
+
+def gradients(model: Gram, loss: Tensor) -> dict[str, Tensor]:
+    """The gradient of the sum of a loss for every parameter, zero where there is none."""
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    found = torch.autograd.grad(loss.sum(), parameters, allow_unused=True, materialize_grads=True)
+    return dict(zip(names, found, strict=True))
+
+
+def reached(model: Gram, loss: Tensor) -> set[str]:
+    """The top-level parts that a loss trains."""
+    return {name.split(".")[0] for name, gradient in gradients(model, loss).items() if gradient.any()}
+
+
+@pytest.mark.parametrize("transitions", [1, 3])
+@pytest.mark.parametrize("charged", ["all", "last"])
+def test_no_gradient_reaches_the_state_that_enters(transitions: int, charged: str):
+    model = tiny_gram(transitions=transitions, charged_transitions=charged)
+    batch, state, noise, referee = mixed_step(model)
+    high, low = state.latent.high.requires_grad_(), state.latent.low.requires_grad_()
+    out = model(batch, replace(state, latent=LatentState(high, low)), noise, referee)
+    torch.stack([loss.sum() for loss in out.losses.values()]).sum().backward()
+    assert high.grad is None
+    assert low.grad is None
+    carried = (out.state.latent.high, out.state.latent.low, out.state.registers, out.logits, *out.metrics.values())
+    assert not any(t.requires_grad for t in carried)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "kl"])
+def test_gradient_flows_through_the_last_transition_only(name: str):
+    """T transitions train as the last of T single ones does."""
+    model = tiny_gram(transitions=3, posterior_transitions="all")
+    single = Gram(replace(model.config, transitions=1, supervision_steps=12), model.length, model.vocab)
+    single.load_state_dict(model.state_dict())
+    batch, state, noise, referee = mixed_step(model)
+    chain = state
+    for t in range(3):
+        out = single(batch, chain, noise[:, t : t + 1], referee)
+        chain = replace(out.state, steps=state.steps)
+    ours, reference = gradients(model, losses_of(model)[name]), gradients(single, out.losses[name])
+    assert any(gradient.any() for gradient in reference.values())
+    for parameter in reference:
+        torch.testing.assert_close(ours[parameter], reference[parameter], rtol=1e-4, atol=1e-5, msg=parameter)
+
+
+def test_kl_of_earlier_transitions_trains_the_heads_alone():
+    """Their proposals are detached: what `all` charges beyond `last` reaches the noise heads and e_y, not the core."""
+    models = [tiny_gram(posterior_transitions="all", charged_transitions=charged) for charged in ("all", "last")]
+    every, last = (gradients(model, losses_of(model)["kl"]) for model in models)
+    extra = {name for name in every if not torch.allclose(every[name], last[name], rtol=1e-4, atol=1e-6)}
+    assert {name.split(".")[0] for name in extra} == {"prior_head", "posterior_head", "target_embedding"}
+    assert {name.split(".")[0] for name, gradient in last.items() if gradient.any()} >= {"core", "prior_head"}
+
+
+@pytest.mark.parametrize(("balance", "trained"), [(1.0, "prior_head"), (0.0, "posterior_head")])
+def test_kl_balance_says_which_head_learns(balance: float, trained: str):
+    model = tiny_gram(kl_balance=balance)
+    other = {"prior_head": "posterior_head", "posterior_head": "prior_head"}[trained]
+    parts = reached(model, losses_of(model)["kl"])
+    assert trained in parts
+    assert other not in parts
+
+
+@pytest.mark.parametrize("guidance", GUIDANCE)
+@pytest.mark.parametrize("name", ["halt", "value"])
+def test_halt_and_value_losses_train_their_own_head_alone(guidance: str, name: str):
+    model = tiny_gram(guidance=guidance)
+    loss = losses_of(model)[name]
+    assert loss.any()
+    assert reached(model, loss) == {f"{name}_head"}
+
+
+@pytest.mark.parametrize("guidance", GUIDANCE)
+@pytest.mark.parametrize("core", ["hierarchical", "flat"])
+def test_every_parameter_gets_a_gradient(guidance: str, core: str):
+    model = tiny_gram(guidance=guidance, core=core, positions="learned", decoder="swiglu")
+    torch.stack([loss.sum() for loss in losses_of(model).values()]).sum().backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
+@pytest.mark.parametrize("charged", ["all", "last"])
+def test_prior_rows_pay_no_kl_and_posterior_rows_pay_no_heads(charged: str):
+    model = tiny_gram(charged_transitions=charged)
+    batch, state, noise, referee = mixed_step(model)
+    out = model(batch, state, noise, referee)
+    posterior = batch.is_posterior
+    for values in (out.losses["kl"], out.metrics["kl_nats"]):
+        assert not values[~posterior].any()
+        assert (values[posterior] > 0).all()
+    assert (out.losses["halt"][~posterior] > 0).all()
+    for name in ("halt", "value"):
+        assert not out.losses[name][posterior].any()
+
+
+def test_ignored_rows_and_tokens_have_no_cross_entropy():
+    model = tiny_gram()
+    batch, state, noise, referee = mixed_step(model)
+    out = model(batch, state, noise, referee)
+    ignored = (referee.answer == IGNORE).all(1)
+    assert ignored.any()
+    assert not out.losses["cross_entropy"][ignored].any()
+    assert (out.losses["cross_entropy"][~ignored] > 0).all()
+    counted = referee.answer[0] != IGNORE
+    assert 0 < counted.sum() < model.length
+    mean = -out.logits[0].log_softmax(-1)[counted, referee.answer[0, counted]].mean()
+    torch.testing.assert_close(out.losses["cross_entropy"][0].detach(), mean)
+
+
+def test_without_rules_halt_and_value_cost_nothing_but_stay_in_the_graph():
+    model = tiny_gram()
+    batch, state, noise, referee = mixed_step(model)
+    losses = model(batch, state, noise, FixedReferee(referee.answer, None)).losses
+    (losses["halt"] + losses["value"]).sum().backward()
+    assert not losses["halt"].any()
+    assert not losses["value"].any()
+    assert all(p.grad is not None for head in (model.halt_head, model.value_head) for p in head.parameters())
+
+
+@pytest.mark.parametrize("entry", ["concat", "sum"])
+@pytest.mark.parametrize("start", [0.05, 1.0, 3.0])
+def test_noise_starts_standard(entry: str, start: float):
+    torch.manual_seed(0)
+    model = Gram(tiny_config(sigma_start=start, target_entry=entry), 9, 3)
+    u, e_y = torch.randn(2, 5, model.positions, 16)
+    prior = model.prior(u)
+    assert prior is not None
+    for gaussian in (prior, model.posterior(u, e_y)):
+        assert not gaussian.mean.any()
+        torch.testing.assert_close(gaussian.std, torch.full_like(gaussian.std, start))
+
+
+@pytest.mark.parametrize("scale", [-1e4, 1e4])
+def test_sigma_stays_between_its_bounds(scale: float):
+    model = tiny_gram(sigma_min=0.5, sigma_max=2.0)
+    u = torch.randn(4, model.positions, 16)
+    with torch.no_grad():
+        for head in (model.prior_head, model.posterior_head):
+            head.sigma.out.weight.mul_(scale)
+        prior = model.prior(u)
+        assert prior is not None
+        for gaussian in (prior, model.posterior(u, u)):
+            assert float(gaussian.std.min()) == 0.5
+            assert float(gaussian.std.max()) == 2.0
+
+
+@pytest.mark.parametrize("entry", ["vector", "position"])
+def test_z0_is_stored_and_never_trained(entry: str, tmp_path):
+    recipe = debug_recipe(model={"initial_state": entry}, train={"weight_decay": 1.0, "lr": 0.1})
+    trainer, twin = (make_trainer(recipe, tmp_path) for _ in range(2))
+    start = trainer.model.state_dict()["initial_latent"].clone()
+    assert "initial_latent" not in dict(trainer.model.named_parameters())
+    assert torch.equal(start, twin.model.state_dict()["initial_latent"])
+    before = [p.detach().clone() for p in trainer.model.parameters()]
+    for _ in range(3):
+        trainer.train_step()
+    assert torch.equal(trainer.model.state_dict()["initial_latent"], start)
+    assert not all(torch.equal(p, old) for p, old in zip(trainer.model.parameters(), before, strict=True))
+    other = make_trainer(replace(recipe, train=replace(recipe.train, seed=1)), tmp_path)
+    assert not torch.equal(other.model.state_dict()["initial_latent"], start)
+
+
+@pytest.mark.parametrize(("entry", "low", "high"), [("concat", 11.5e6, 11.6e6), ("sum", 10.4e6, 10.6e6)])
+def test_parameter_count_of_the_papers_shape(entry: Any, low: float, high: float):
+    with torch.device("meta"):
+        model = Gram(GramConfig(target_entry=entry), length=64, vocab=3)
+    assert low <= sum(p.numel() for p in model.parameters()) <= high

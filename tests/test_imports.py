@@ -1,0 +1,95 @@
+"""Arrows between the parts of the package point one way."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gram_reasoning
+
+ROOT = Path(gram_reasoning.__file__).parent
+TOP = {"training", "inference", "evaluation", "analysis", "recipes", "cli", "build", "__main__"}
+ONLY = {
+    "errors": set(),
+    "noise": set(),
+    "types": set(),
+    "config": {"errors"},
+    "nn": {"nn"},
+    "recipes": {"recipes", "config", "errors"},
+}
+NEVER = {
+    "tasks": TOP | {"models", "nn"},
+    "models": TOP | {"tasks"},
+    "inference": {"training", "evaluation", "recipes", "cli", "build", "__main__"},
+    "evaluation": {"training", "recipes", "cli", "build", "__main__"},
+    "training": {"recipes", "cli", "build", "__main__"},
+    "analysis": {"training", "recipes", "cli", "build", "__main__"},
+    "build": {"cli", "__main__"},
+}
+
+
+def imported(source: str, package: str) -> set[str]:
+    """First names below gram_reasoning that a module of `package` imports, at any depth of its code."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*parents, *([node.module] if node.module else [])])
+            names |= {f"{module}.{alias.name}" for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith("gram_reasoning.")}
+
+
+def arrows(part: str) -> dict[str, set[str]]:
+    """What each file of a part, a module or a package, imports."""
+    files = [ROOT / f"{part}.py"] if (ROOT / f"{part}.py").exists() else sorted((ROOT / part).rglob("*.py"))
+    assert files, f"no {part}"
+    return {
+        str(file.relative_to(ROOT)): imported(
+            file.read_text(), ".".join(["gram_reasoning", *file.relative_to(ROOT).parts[:-1]])
+        )
+        for file in files
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import gram_reasoning.nn.layers as a, torch.nn", {"nn"}),
+        ("from gram_reasoning import noise, errors", {"noise", "errors"}),
+        ("def f():\n    from gram_reasoning.models.gram import Gram", {"models"}),
+        ("from . import noise\nfrom .base import Task", {"tasks"}),
+        ("from ..models import base\nfrom .. import types", {"models", "types"}),
+        ("from gram_reasoning_extra import noise\nimport types", set()),
+    ],
+)
+def test_imports_are_found(source: str, expected: set[str]) -> None:
+    assert imported(source, "gram_reasoning.tasks") == expected
+
+
+@pytest.mark.parametrize(("part", "allowed"), ONLY.items())
+def test_part_imports_only(part: str, allowed: set[str]) -> None:
+    for file, names in arrows(part).items():
+        assert names <= allowed, file
+
+
+@pytest.mark.parametrize(("part", "forbidden"), NEVER.items())
+def test_part_never_imports(part: str, forbidden: set[str]) -> None:
+    for file, names in arrows(part).items():
+        assert not names & forbidden, file
+
+
+def test_every_part_has_a_rule() -> None:
+    parts = {p.stem for p in ROOT.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert parts - {"__init__", "__main__", "cli"} == ONLY.keys() | NEVER.keys()
+
+
+@pytest.mark.parametrize("module", ["gram_reasoning", "gram_reasoning.cli", "gram_reasoning.recipes"])
+def test_light_modules_load_no_torch(module: str) -> None:
+    script = f"import sys, {module}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert module in loaded
+    assert not {"torch", "matplotlib"} & set(loaded)

@@ -1,0 +1,384 @@
+"""Who is in the batch, for how long, and what it learns."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from helpers import queens, tiny_gram, toy_slots
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import nqueens as oracle
+from torch import Tensor
+
+from gram_reasoning.models.gram import Gram
+from gram_reasoning.training.deep_supervision import Slots, spread
+from gram_reasoning.types import IGNORE, StepOutput
+
+
+def advance(slots: Slots, step: int) -> StepOutput:
+    """One supervision step of every slot, without learning."""
+    slots.refill(step)
+    everyone = slice(0, len(slots.ids))
+    batch, state, referee = slots.part(everyone, step)
+    with torch.no_grad():
+        out = slots.model(batch, state, slots.noise(everyone, step), referee)
+    slots.store([out])
+    return out
+
+
+def copied(slots: Slots) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in slots.tensors().items()}
+
+
+def halting_gram(bias: float) -> Gram:
+    """A model whose halt logit is its bias."""
+    model = tiny_gram(queens().length)
+    with torch.no_grad():
+        model.halt_head.weight.zero_()
+        model.halt_head.bias.fill_(bias)
+    return model
+
+
+def boards(problems: Any, example: int) -> list[Tensor]:
+    """Every solution of a problem, found apart from the package."""
+    given_queens = problems.inputs[example].view(5, 5).tolist()
+    return [torch.tensor(board).flatten() for board in oracle.completions(given_queens)]
+
+
+def test_refill_touches_leaving_slots_only():
+    slots = toy_slots()
+    for step in range(3):
+        advance(slots, step)
+    slots.leaving = torch.tensor([True, False, True, False, False, False, True, False])
+    before = copied(slots)
+    slots.refill(3)
+    after, stayed = slots.tensors(), ~slots.leaving
+    for name in before.keys() - {"stays"}:
+        assert torch.equal(after[name][stayed], before[name][stayed]), name
+    fresh = slots.model.initial_slots(8)
+    left = slots.leaving
+    assert torch.equal(after["high"][left], fresh.latent.high[left])
+    assert torch.equal(after["low"][left], fresh.latent.low[left])
+    assert not after["steps"][left].any()
+    assert not after["registers"][left].any()
+    assert (after["drawn"] < slots.problems.count[after["example"]]).all()
+    assert not torch.equal(after["example"], before["example"])
+
+
+@pytest.mark.parametrize("share", [0, 0.125, 0.5, 1])
+@pytest.mark.parametrize("group", [1, 4])
+def test_roles_have_their_share_and_last_for_life(share: float, group: int):
+    slots = toy_slots(prior_share=share, batch_size=64, trajectories_per_input=group)
+    roles = slots.is_posterior.clone()
+    assert int((~roles).sum()) == 64 * share
+    assert (roles.view(-1, group) == roles.view(-1, group)[:, :1]).all()
+    by_group = ~roles.view(-1, group)[:, 0]
+    gaps = by_group.nonzero().diff(dim=0)
+    assert share == 0 or gaps.numel() == 0 or int(gaps.max()) <= 1 / share
+    for step in range(5):
+        advance(slots, step)
+        batch, _, _ = slots.part(slice(0, 64), step)
+        assert torch.equal(slots.is_posterior, roles)
+        assert torch.equal(batch.is_posterior, roles)
+
+
+def test_a_group_shares_its_input_but_not_its_noise_or_target():
+    slots = toy_slots(batch_size=16, trajectories_per_input=4)
+    targets_differ = False
+    for step in range(8):
+        advance(slots, step)
+        example = slots.example.view(-1, 4)
+        assert (example == example[:, :1]).all()
+        draws = slots.noise(slice(0, 16), step).flatten(1)
+        assert len(draws.unique(dim=0)) == 16
+        drawn = slots.drawn.view(-1, 4)
+        targets_differ |= bool((drawn != drawn[:, :1]).any())
+    assert targets_differ
+
+
+def test_a_slot_leaves_after_its_limit_and_registers_hold_its_transitions(monkeypatch: pytest.MonkeyPatch):
+    slots = toy_slots(halting=False, model={"transitions": 3})
+    model = slots.model
+    tokens: list[Tensor] = []
+    plain = Gram._perturb
+
+    def record(*args: Any) -> Tensor:
+        tokens.append((high := plain(*args))[:, 0])
+        return high
+
+    monkeypatch.setattr(model, "_perturb", record)
+    history: list[list[Tensor]] = [[] for _ in range(8)]
+    age = [0] * 8
+    stays: list[list[int]] = [[] for _ in range(8)]
+    for step in range(12):
+        tokens.clear()
+        out = advance(slots, step)
+        assert len(tokens) == 3
+        for b in range(8):
+            history[b] = [*(history[b] if age[b] else []), *(token[b] for token in tokens)]
+            age[b] += 1
+            assert int(out.state.steps[b]) == age[b]
+            registers = out.state.registers[b]
+            assert torch.equal(registers[: 3 * age[b]], torch.stack(history[b]))
+            assert not registers[3 * age[b] :].any()
+            assert bool(out.leaving[b]) == (age[b] == int(out.state.limit[b]))
+            if out.leaving[b]:
+                stays[b].append(age[b])
+                age[b] = 0
+    assert {stay for slot in stays for stay in slot[1:]} == {4}
+    assert len({slot[0] for slot in stays}) > 1, "slots must not all leave together"
+
+
+def test_value_loss_is_paid_on_leaving_only():
+    slots = toy_slots(halting=False)
+    prior = ~slots.is_posterior
+    for step in range(8):
+        out = advance(slots, step)
+        assert torch.equal(out.losses["value"] > 0, out.leaving & prior)
+
+
+def undecided_gram() -> Gram:
+    """A model some of whose trajectories halt at any step."""
+    model = tiny_gram(queens().length)
+    with torch.no_grad():
+        model.halt_head.weight.mul_(10)
+        model.halt_head.bias.zero_()
+    return model
+
+
+@pytest.mark.parametrize("group", [1, 4])
+def test_a_trajectory_pays_its_value_loss_once(group: int):
+    slots = toy_slots(
+        weights=undecided_gram(), prior_share=1, batch_size=32, trajectories_per_input=group, halt_exploration=0
+    )
+    paid = torch.zeros(32, dtype=torch.int64)
+    for step in range(12):
+        paid += advance(slots, step).losses["value"] > 0
+        assert (paid <= 1).all(), f"step {step}"
+        assert (paid[slots.leaving] == 1).all(), f"step {step}"
+        paid[slots.leaving] = 0
+
+
+@pytest.mark.parametrize("group", [1, 2])
+def test_a_group_leaves_once_each_of_its_trajectories_is_done(group: int):
+    slots = toy_slots(
+        weights=undecided_gram(), prior_share=1, batch_size=32, trajectories_per_input=group, halt_exploration=0
+    )
+    halted = torch.zeros(32, dtype=torch.bool)
+    for step in range(12):
+        halted |= advance(slots, step).leaving
+        done = halted.view(-1, group).all(1).repeat_interleave(group)
+        assert torch.equal(slots.leaving, done), f"step {step}"
+        halted &= ~done
+
+
+def test_prior_slots_halt_and_posterior_slots_do_not():
+    slots = toy_slots(weights=halting_gram(5), halt_exploration=0)
+    posterior = slots.is_posterior
+    for step in range(9):
+        out = advance(slots, step)
+        assert out.leaving[~posterior].all()
+        assert torch.equal(out.leaving[posterior], (out.state.steps >= out.state.limit)[posterior])
+    assert int(slots.state.limit[posterior].max()) == 4
+
+
+@pytest.mark.parametrize("settings", [{"halt_exploration": 1}, {"halting": False}])
+def test_prior_slots_halt_from_the_step_that_allows_it(settings: dict[str, Any]):
+    slots = toy_slots(weights=halting_gram(5), prior_share=1, batch_size=64, **settings)
+    stays = set()
+    for step in range(12):
+        state = advance(slots, step).state
+        may_halt = state.may_halt_from
+        assert (may_halt >= 2).all()
+        assert torch.equal(slots.leaving, (state.steps >= state.limit) | (state.steps >= may_halt))
+        stays |= set(state.steps[slots.leaving & (state.limit == 4)].tolist())
+    assert stays == ({2, 3, 4} if "halt_exploration" in settings else {4})
+
+
+def test_a_low_halt_logit_never_halts():
+    slots = toy_slots(weights=halting_gram(-5), prior_share=1, halt_exploration=0)
+    for step in range(9):
+        out = advance(slots, step)
+        assert torch.equal(out.leaving, out.state.steps >= out.state.limit)
+
+
+@pytest.mark.parametrize("train", [{}, {"posterior_stay": "full", "trajectories_per_input": 2}])
+def test_slots_do_not_depend_on_each_other(train: dict[str, Any]):
+    model = tiny_gram(queens().length)
+    eight = toy_slots(weights=model, **train)
+    four = toy_slots(weights=model, ids=torch.arange(4), **train)
+    for step in range(9):
+        whole, part = advance(eight, step), advance(four, step)
+        for name in whole.losses:
+            torch.testing.assert_close(part.losses[name], whole.losses[name][:4], rtol=1e-4, atol=1e-5)
+        for name in four.tensors().keys() - {"stays"}:
+            ours, theirs = four.tensors()[name], eight.tensors()[name][:4]
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, msg=f"{name}, step {step}")
+
+
+def drawn_targets(slots: Slots) -> Tensor:
+    return torch.stack(
+        [slots.problems.solution_sets(e)[d] for e, d in zip(slots.example.tolist(), slots.drawn.tolist(), strict=True)]
+    )
+
+
+def referee_targets(slots: Slots, logits: Tensor) -> Tensor:
+    rows = slice(0, len(slots.ids))
+    return slots.part(rows, 0)[2].targets(logits)
+
+
+@pytest.mark.parametrize("choice", ["none", "drawn", "nearest", "matched"])
+def test_posterior_slots_learn_the_drawn_solution(choice: str):
+    slots = toy_slots(prior_target=choice, batch_size=16, trajectories_per_input=4)
+    slots.refill(0)
+    targets = referee_targets(slots, torch.randn(16, 25, 3))
+    posterior = slots.is_posterior
+    assert torch.equal(targets[posterior], drawn_targets(slots)[posterior])
+    if choice == "none":
+        assert (targets[~posterior] == IGNORE).all()
+    if choice == "drawn":
+        assert torch.equal(targets, drawn_targets(slots))
+
+
+def test_drawn_targets_are_solutions_and_reach_every_one():
+    slots = toy_slots(batch_size=512)
+    slots.refill(0)
+    for example in slots.example.unique().tolist():
+        known = {tuple(board.tolist()) for board in boards(slots.problems, example)}
+        rows = slots.example == example
+        seen = {tuple(board.tolist()) for board in drawn_targets(slots)[rows]}
+        assert seen <= known
+    counts = slots.problems.count[slots.example]
+    shares = (slots.drawn + 0.5) / counts
+    assert abs(float(shares[counts > 1].mean()) - 0.5) < 0.1
+
+
+def test_nearest_is_the_most_probable_solution():
+    slots = toy_slots(prior_target="nearest", prior_share=1, batch_size=64)
+    slots.refill(0)
+    logits = torch.randn(64, 25, 3, generator=torch.Generator().manual_seed(0))
+    chosen = referee_targets(slots, logits)
+    several = 0
+    for row, board, example in zip(logits, chosen, slots.example.tolist(), strict=True):
+        solutions = boards(slots.problems, example)
+        several += len(solutions) > 1
+        score = [float(sum(row[i].log_softmax(-1)[token] for i, token in enumerate(s.tolist()))) for s in solutions]
+        assert torch.equal(board, solutions[score.index(max(score))])
+    assert several >= 3
+
+
+def by_hand(score: list[list[float]], exists: list[bool]) -> list[int]:
+    """All pairs by falling score; each solution to at most ceil(G / n) trajectories."""
+    room = {c: -(-len(score) // sum(exists)) for c, real in enumerate(exists) if real}
+    pairs = sorted(((value, g, c) for g, row in enumerate(score) for c, value in enumerate(row) if c in room), reverse=True)
+    chosen: dict[int, int] = {}
+    for _, g, c in pairs:
+        if g not in chosen and room[c]:
+            chosen[g] = c
+            room[c] -= 1
+    return [chosen[g] for g in range(len(score))]
+
+
+def test_matched_spreads_a_group_over_the_solutions():
+    slots = toy_slots(prior_target="matched", prior_share=1, batch_size=64, trajectories_per_input=4)
+    slots.refill(0)
+    logits = torch.randn(64, 25, 3, generator=torch.Generator().manual_seed(0))
+    chosen = referee_targets(slots, logits).view(16, 4, 25)
+    spread_out = 0
+    for group, example, rows in zip(chosen, slots.example[::4].tolist(), logits.view(16, 4, 25, 3), strict=True):
+        solutions = boards(slots.problems, example)
+        log_p = rows.log_softmax(-1)
+        score = [[float(log_p[g].gather(1, s[:, None]).sum()) for s in solutions] for g in range(4)]
+        expected = torch.stack([solutions[c] for c in by_hand(score, [True] * len(solutions))])
+        assert torch.equal(group, expected)
+        distinct = len({tuple(board.tolist()) for board in group})
+        assert distinct >= min(4, len(solutions)) - (len(solutions) == 3)  # 3 solutions, 2 each: 2 may do
+        spread_out += distinct > 1
+    assert spread_out > 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_spread_is_greedy(data: st.DataObject):
+    G, C = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 6))
+    real = data.draw(st.integers(1, C))
+    values = data.draw(st.permutations(range(G * C)))
+    score = torch.tensor(values, dtype=torch.float32).view(1, G, C)
+    exists = torch.arange(C) < real
+    assert spread(score, exists[None])[0].tolist() == by_hand(score[0].tolist(), exists.tolist())
+
+
+def test_few_candidates_are_still_solutions():
+    slots = toy_slots(prior_target="nearest", prior_share=1, batch_size=64, candidates=1)
+    slots.refill(0)
+    for board, example in zip(referee_targets(slots, torch.randn(64, 25, 3)), slots.example.tolist(), strict=True):
+        assert any(torch.equal(board, solution) for solution in boards(slots.problems, example))
+
+
+@pytest.mark.parametrize("halt_target", ["rules", "equal"])
+def test_halt_target(halt_target: str):
+    slots = toy_slots(halt_target=halt_target, batch_size=64)
+    slots.refill(0)
+    batch, _, referee = slots.part(slice(0, 64), 0)
+    solutions = [boards(slots.problems, e) for e in slots.example.tolist()]
+    others = [next((s for s in sols if not torch.equal(s, y)), y) for sols, y in zip(solutions, batch.targets, strict=True)]
+    other = torch.stack(others)
+    differs = (other != batch.targets).any(1)
+    assert differs.any()
+    for prediction, right in ((batch.targets, torch.ones(64)), (other, ~differs if halt_target == "equal" else None)):
+        reward = referee.reward(prediction)
+        assert reward is not None
+        assert torch.equal(reward == 1, torch.ones(64, dtype=torch.bool) if right is None else right.bool())
+    blank = referee.reward(torch.ones(64, 25, dtype=torch.int64))
+    assert blank is not None
+    assert (blank < 1).all()
+
+
+def test_posterior_stay_is_drawn_from_recent_stays():
+    slots = toy_slots(posterior_stay="drawn", batch_size=512)
+    slots.stays = torch.tensor([0.0, 1.0, 3.0, 0.0])
+    slots.refill(1)
+    limit, posterior = slots.state.limit, slots.is_posterior
+    assert set(limit[posterior].tolist()) == {2, 3}
+    assert abs(float((limit[posterior] == 2).float().mean()) - 0.25) < 0.08
+    assert (limit[~posterior] == 4).all()
+
+
+def test_stays_follow_the_prior_slots():
+    slots = toy_slots(weights=halting_gram(5), posterior_stay="drawn", halt_exploration=0, batch_size=64)
+    for step in range(40):
+        advance(slots, step)
+        assert ((slots.state.limit >= 1) & (slots.state.limit <= 4)).all()
+    assert int(slots.stays.argmax()) == 0
+    entered = slots.is_posterior & slots.leaving
+    slots.refill(40)
+    assert (slots.state.limit[entered] == 1).float().mean() > 0.9
+
+
+def test_full_posterior_stay():
+    slots = toy_slots(batch_size=64)
+    slots.stays = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    slots.refill(1)
+    assert (slots.state.limit == 4).all()
+
+
+def test_tensors_carry_everything():
+    model = tiny_gram(queens().length)
+    going, resumed = (toy_slots(weights=model, posterior_stay="drawn") for _ in range(2))
+    for step in range(3):
+        advance(going, step)
+    resumed.load(copied(going))
+    for step in range(3, 9):
+        advance(going, step)
+        advance(resumed, step)
+        assert all(torch.equal(tensor, resumed.tensors()[name]) for name, tensor in going.tensors().items())
+
+
+def test_seeds_give_other_slots():
+    one, other = toy_slots(batch_size=64), toy_slots(batch_size=64, seed=1)
+    one.refill(0)
+    other.refill(0)
+    assert not torch.equal(one.example, other.example)
+    assert not torch.equal(one.noise(slice(0, 4), 0), other.noise(slice(0, 4), 0))
+    assert replace(one.config, seed=1) == other.config
