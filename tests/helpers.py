@@ -104,7 +104,7 @@ def make_trainer(recipe: Recipe, run: Path, say: Callable[[str], None] = lambda 
     return Trainer(recipe, task, build_model(recipe, task), run, say=say)
 
 
-def after_step(trainer: Trainer, step: int, act: Callable[[], None]) -> None:
+def after_step(trainer: Trainer, step: int, act: Callable[[], object]) -> None:
     """Let the trainer do `act` when it has done `step` steps."""
     plain = trainer.train_step
 

@@ -25,7 +25,7 @@ NEVER = {
     "inference": {"training", "evaluation", "recipes", "cli", "build", "__main__"},
     "evaluation": {"training", "recipes", "cli", "build", "__main__"},
     "training": {"recipes", "cli", "build", "__main__"},
-    "analysis": {"training", "recipes", "cli", "build", "__main__"},
+    "analysis": {"recipes", "cli", "build", "__main__"},
     "build": {"cli", "__main__"},
 }
 

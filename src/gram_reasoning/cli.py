@@ -30,6 +30,7 @@ commands:
   train RECIPE        train a model; `gram train RECIPE --help` lists every option
   eval CHECKPOINT     judge a model on held-out inputs, by rollouts under the prior
   data RECIPE         write the inputs of a split as text
+  report DIR...       runs side by side: a table, and a picture of their curves
   recipes             list the recipes
 
 options:
@@ -59,7 +60,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    commands = {"solve": _solve, "train": _train, "eval": _eval, "data": _data, "recipes": _recipes}
+    commands = {
+        "solve": _solve,
+        "train": _train,
+        "eval": _eval,
+        "data": _data,
+        "report": _report,
+        "recipes": _recipes,
+    }
     if not arguments or arguments[0] in ("--help", "-h"):
         print(HELP, end="")
         return 0 if arguments else 2
@@ -350,6 +358,36 @@ def _read_puzzle(puzzle: str) -> tuple[str, str]:
     if ("/" not in puzzle and "\n" not in puzzle) or puzzle.endswith(".txt"):
         raise UserError(f"{puzzle!r}: no such file, and no board (rows joined by /)")
     return puzzle, "the argument"
+
+
+# -- report ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """Set runs side by side: the newest evaluation of each by prior rollouts, and the curves."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Folders of runs, or their metrics.jsonl."""
+    picture: Path | None = None
+    """Draw the curves into this image file."""
+    reach: float = 0.8
+    """Also tell the first step at which the accuracy of a sample reached this."""
+
+
+def _report(arguments: list[str]) -> int:
+    example = "gram report runs/seven runs/literal --picture curves.png"
+    options = _parse(ReportOptions, arguments, "gram report", example)
+    if not options.runs:
+        raise UserError("gram report: expected at least one folder of a run (see `gram report --help`)")
+    from gram_reasoning.analysis.runs import curves, load_run
+    from gram_reasoning.evaluation.report import runs_table
+
+    runs = {str(run): load_run(run) for run in options.runs}
+    print(runs_table(runs, options.reach))
+    if options.picture is not None:
+        curves(runs, options.picture)
+    return 0
 
 
 # -- data, recipes ---------------------------------------------------------------------------------------------

@@ -133,6 +133,8 @@ class TrainConfig:
     """Optimizer steps, each one supervision step of every slot."""
     seed: int = 0
     """Seed of the weights and of every draw."""
+    examples: Literal["inputs", "pairs"] = "pairs"
+    """A slot draws an input, or an (input, solution) pair: then inputs with n solutions come n times as often."""
     prior_share: float = 0.125
     """Share of the slots that roll out under the prior."""
     prior_target: Literal["none", "drawn", "nearest", "matched"] = "none"
@@ -171,6 +173,8 @@ class TrainConfig:
     """After the warm-up: constant, or a cosine that reaches zero at `steps`."""
     beta_final: float | None = None
     """Weight of the KL at `steps`, reached by a geometric path from model.beta; None keeps it constant."""
+    beta_hold: float = 0.0
+    """Share of the run for which the weight stays at model.beta before that path begins."""
     ema: float = 0.9999
     """Decay of the weight average, warmed up as min(ema, (1 + t) / (10 + t))."""
     precision: Literal["fp32", "bf16"] = "bf16"
@@ -195,10 +199,11 @@ class TrainConfig:
             _check(getattr(self, name) >= 1, f"train.{name}", getattr(self, name), "at least 1")
         for name in ("steps", "warmup_steps"):
             _check(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "at least 0")
-        for name in ("prior_share", "halt_exploration"):
+        for name in ("prior_share", "halt_exploration", "beta_hold"):
             _check(0 <= getattr(self, name) <= 1, f"train.{name}", getattr(self, name), "a share in [0, 1]")
         for name in ("lr", "muon_lr", "clip"):
             _check(getattr(self, name) > 0, f"train.{name}", getattr(self, name), "above 0")
+        _check(self.beta_final is None or self.beta_final > 0, "train.beta_final", self.beta_final, "above 0")
         _check(0 <= self.ema < 1, "train.ema", self.ema, "a decay in [0, 1)")
         _check(self.weight_decay >= 0, "train.weight_decay", self.weight_decay, "at least 0")
         part = self.trajectories_per_input * self.accumulation

@@ -36,14 +36,15 @@ def keys(seed: int, purpose: str, *ids: Tensor | int) -> Tensor:
     """One 64-bit key for each row of the (broadcast) integer `ids`.
 
     Args:
-        seed: the run's seed.
+        seed: the run's seed; seeds that differ by a multiple of 2^32 give the same draws.
         purpose: what the draw is for; different purposes give unrelated draws.
         ids: what tells rows apart, such as slot and step; int64 tensors (B,) or plain integers.
 
     Returns:
         int64 tensor (B,), on the device of the ids.
     """
-    key = torch.tensor([seed * 4294967296 + zlib.crc32(purpose.encode())], dtype=torch.int64)
+    wrapped = (seed + 2**31) % 2**32 - 2**31
+    key = torch.tensor([wrapped * 2**32 + zlib.crc32(purpose.encode())], dtype=torch.int64)
     device = next((i.device for i in ids if isinstance(i, Tensor)), key.device)
     key = _mix64(key.to(device))
     for i in ids:

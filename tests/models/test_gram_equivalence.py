@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import mixed_step, tiny_gram
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.types import IGNORE, Batch, LatentState, SlotState
+from helpers import mixed_step, tiny_gram
 
 ALONE: dict[str, list[Any]] = {
     "core": ["flat"],

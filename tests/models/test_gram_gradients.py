@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import FixedReferee, debug_recipe, make_trainer, mixed_step, tiny_config, tiny_gram
 from torch import Tensor
 
 from gram_reasoning.config import GramConfig
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.types import IGNORE, LatentState
+from helpers import FixedReferee, debug_recipe, make_trainer, mixed_step, tiny_config, tiny_gram
 
 GUIDANCE = ["gaussian", "noise", "mean", "none"]
 

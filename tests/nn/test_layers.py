@@ -61,9 +61,7 @@ def loop_attention(layer: Attention, x: Tensor, rotary: bool) -> Tensor:
     for b in range(B):
         heads = []
         for h in range(layer.heads):
-            q, k, v = (
-                x[b] @ layer.qkv.weight[part * D + h * E : part * D + (h + 1) * E].T for part in range(3)
-            )  # (S, E) each
+            q, k, v = (x[b] @ weight[h].T for weight in layer.qkv.weight.view(3, layer.heads, E, D))
             if layer.qk_norm:
                 q, k = normed(q), normed(k)
             if rotary:
@@ -109,10 +107,10 @@ def test_attend_is_scaled_dot_product_attention(dtype: torch.dtype, scale: float
 
 
 def test_attend_gradients() -> None:
-    inputs = [doubles(2, 2, 4, 6).requires_grad_() for _ in range(3)]
+    q, k, v = (doubles(2, 2, 4, 6).requires_grad_() for _ in range(3))
     weight = doubles(2, 2, 4, 6)
-    own = torch.autograd.grad((attend(*inputs) * weight).sum(), inputs)
-    theirs = torch.autograd.grad((F.scaled_dot_product_attention(*inputs) * weight).sum(), inputs)
+    own = torch.autograd.grad((attend(q, k, v) * weight).sum(), (q, k, v))
+    theirs = torch.autograd.grad((F.scaled_dot_product_attention(q, k, v) * weight).sum(), (q, k, v))
     assert_exact(own, theirs)
 
 

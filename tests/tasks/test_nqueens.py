@@ -184,11 +184,14 @@ def spoil(board: oracle.Board, given: oracle.Board, rng: random.Random) -> None:
     size = len(board)
     r, c = rng.choice(sorted(oracle.queens(board)))
     other = rng.choice([(a, b) for a in range(size) for b in range(size) if board[a][b] == 1])
-    kind = rng.choice(["move", "remove", "add", "token", "given"])
+    kind = rng.choice(["move", "remove", "add", "swap", "token", "given"])
     if kind in ("move", "remove"):
         board[r][c] = 1
     if kind in ("move", "add"):
         board[other[0]][other[1]] = 2
+    if kind == "swap":  # rows and columns stay right, only diagonals break
+        a, b = rng.sample(range(size), 2)
+        board[a], board[b] = board[b], board[a]
     if kind == "token":
         a, b = rng.choice([(r, c), other])
         board[a][b] = 0

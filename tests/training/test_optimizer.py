@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import tiny_config, tiny_gram
 from torch import nn
 
 from gram_reasoning.config import TrainConfig
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.training.optimizer import WeightAverage, kl_weight, lr_factor, make_optimizers, parameter_groups
+from helpers import tiny_config, tiny_gram
 
 CASES: list[dict[str, Any]] = [
     {},

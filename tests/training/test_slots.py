@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import queens, tiny_gram, toy_slots
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import nqueens as oracle
 from torch import Tensor
 
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.training.deep_supervision import Slots, spread
 from gram_reasoning.types import IGNORE, StepOutput
+from helpers import queens, tiny_gram, toy_slots
+from oracles import nqueens as oracle
 
 
 def advance(slots: Slots, step: int) -> StepOutput:
@@ -271,7 +271,9 @@ def test_nearest_is_the_most_probable_solution():
 def by_hand(score: list[list[float]], exists: list[bool]) -> list[int]:
     """All pairs by falling score; each solution to at most ceil(G / n) trajectories."""
     room = {c: -(-len(score) // sum(exists)) for c, real in enumerate(exists) if real}
-    pairs = sorted(((value, g, c) for g, row in enumerate(score) for c, value in enumerate(row) if c in room), reverse=True)
+    pairs = sorted(
+        ((value, g, c) for g, row in enumerate(score) for c, value in enumerate(row) if c in room), reverse=True
+    )
     chosen: dict[int, int] = {}
     for _, g, c in pairs:
         if g not in chosen and room[c]:
@@ -322,7 +324,9 @@ def test_halt_target(halt_target: str):
     slots.refill(0)
     batch, _, referee = slots.part(slice(0, 64), 0)
     solutions = [boards(slots.problems, e) for e in slots.example.tolist()]
-    others = [next((s for s in sols if not torch.equal(s, y)), y) for sols, y in zip(solutions, batch.targets, strict=True)]
+    others = [
+        next((s for s in sols if not torch.equal(s, y)), y) for sols, y in zip(solutions, batch.targets, strict=True)
+    ]
     other = torch.stack(others)
     differs = (other != batch.targets).any(1)
     assert differs.any()
@@ -373,6 +377,18 @@ def test_tensors_carry_everything():
         advance(going, step)
         advance(resumed, step)
         assert all(torch.equal(tensor, resumed.tensors()[name]) for name, tensor in going.tensors().items())
+
+
+@pytest.mark.parametrize("examples", ["inputs", "pairs"])
+def test_examples_are_drawn_evenly(examples: str):
+    """Inputs, or inputs as often as they have solutions."""
+    slots = toy_slots(examples=examples, batch_size=4096)
+    slots.refill(0)
+    n = slots.problems.count.double()
+    weight = n if examples == "pairs" else torch.ones_like(n)
+    expected = 4096 * weight / weight.sum()
+    seen = slots.example.bincount(minlength=len(n)).double()
+    assert float(((seen - expected) ** 2 / expected).sum()) < len(n) + 4 * (2 * len(n)) ** 0.5
 
 
 def test_seeds_give_other_slots():

@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import after_step, debug_recipe, make_trainer, metrics_of, same, task_of, weights_of
-from oracles import nqueens as oracle
 from torch import Tensor
 
 from gram_reasoning.build import load_model
@@ -22,6 +20,8 @@ from gram_reasoning.config import GramConfig, TrainConfig
 from gram_reasoning.evaluation.evaluator import bounds
 from gram_reasoning.training import checkpoint, trainer
 from gram_reasoning.training.trainer import NonFiniteLoss, Trainer
+from helpers import after_step, debug_recipe, make_trainer, metrics_of, same, task_of, weights_of
+from oracles import nqueens as oracle
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "nqueens7-pocket-debug.json"
 PRIOR: dict[str, Any] = {"prior_share": 0.5}
@@ -78,38 +78,35 @@ def test_clipping_bounds_the_gradient(tmp_path: Path):
     assert float(torch.stack(squares).sum().sqrt()) == pytest.approx(0.01, rel=1e-3)
 
 
+def spoil(run: Trainer, weight: str, step: int) -> None:
+    """Let a weight be no number after `step` steps."""
+    parameter = dict(run.model.named_parameters())[weight]
+    after_step(run, step, lambda: parameter.data.fill_(math.nan))
+
+
 @pytest.mark.parametrize(
-    ("weight", "term"), [("token_embedding", "cross_entropy"), ("posterior_head.sigma.out.weight", "cross_entropy")]
+    ("weight", "term"),
+    [("token_embedding", "cross_entropy"), ("halt_head.bias", "halt"), ("value_head.bias", "value")],
 )
 def test_a_weight_that_is_no_number_stops_the_run(tmp_path: Path, weight: str, term: str):
-    recipe = debug_recipe(train={"checkpoint_every": 1})
-    run = make_trainer(recipe, tmp_path / "run")
-    with torch.no_grad():
-        after_step(run, 3, lambda: dict(run.model.named_parameters())[weight].view(-1)[:1].fill_(math.nan) and None)
+    run = make_trainer(debug_recipe(train={**PRIOR, "checkpoint_every": 1}), tmp_path)
+    spoil(run, weight, step=3)
     with pytest.raises(NonFiniteLoss, match=rf"step 3: the term '{term}' is nan"):
         run.fit()
-    assert [folder.name for folder in checkpoint.checkpoints(run.run)][-1] == "step-00000003"
+    assert [folder.name for folder in checkpoint.checkpoints(tmp_path)] == ["step-00000002", "step-00000003"]
 
 
 def test_the_last_checkpoint_before_a_failure_goes_on(tmp_path: Path):
     recipe = debug_recipe(train={"checkpoint_every": 3})
-    undisturbed = make_trainer(recipe, tmp_path / "whole")
+    undisturbed, run = make_trainer(recipe, tmp_path / "whole"), make_trainer(recipe, tmp_path / "run")
     undisturbed.fit()
-    run = make_trainer(recipe, tmp_path / "run")
-    head = dict(run.model.named_parameters())["halt_head.bias"]
-
-    def spoil() -> None:
-        with torch.no_grad():
-            head.fill_(math.inf)
-            head.sub_(math.inf)
-
-    after_step(run, 4, spoil)
-    with pytest.raises(NonFiniteLoss, match="step 4: the term 'halt' is nan"):
+    spoil(run, "core.low_network.blocks.0.mlp.out.weight", step=4)
+    with pytest.raises(NonFiniteLoss, match="step 4"):
         run.fit()
+    load_model(tmp_path / "run")
     again = make_trainer(recipe, tmp_path / "run")
     assert again.fit(resume=True) == "finished"
     assert same(weights_of(again.model), weights_of(undisturbed.model))
-    load_model(tmp_path / "run")
 
 
 @pytest.mark.parametrize(("posterior", "rings"), [(0.9, True), (0.31, True), (0.3, False), (math.nan, False)])
@@ -162,17 +159,20 @@ def test_metrics_lines(tmp_path: Path):
     assert lines[0]["parameters"] == sum(p.numel() for p in run.model.parameters())
 
 
-def test_target_entropy_is_the_mean_log_number_of_solutions(tmp_path: Path):
-    recipe = debug_recipe(train={"steps": 1})
+@pytest.mark.parametrize("examples", ["inputs", "pairs"])
+def test_target_entropy_is_the_mean_log_number_of_solutions(tmp_path: Path, examples: str):
+    """The mean is over what slots draw: inputs, or inputs as often as they have solutions."""
+    recipe = debug_recipe(train={"steps": 1, "examples": examples})
     make_trainer(recipe, tmp_path).fit()
     inputs = task_of(recipe.task).split("train").inputs.view(-1, 7, 7)
-    some = [oracle.completions(board) for board in inputs[::40].tolist()]
-    assert [len(boards) for boards in some] == task_of(recipe.task).split("train").count[::40].tolist()
-    counts = task_of(recipe.task).split("train").count.tolist()
-    expected = sum(math.log(n) for n in counts) / len(counts)
-    assert [line["target_entropy"] for line in metrics_of(tmp_path) if "target_entropy" in line] == pytest.approx(
-        [expected] * len([line for line in metrics_of(tmp_path) if "target_entropy" in line]), abs=1e-5
-    )
+    solutions = [oracle.queens(board) for board in oracle.completions([[1] * 7] * 7)]
+    given = [oracle.queens(board) for board in inputs.tolist()]
+    counts = [sum(queens <= solution for solution in solutions) for queens in given]
+    weights = counts if examples == "pairs" else [1] * len(counts)
+    entropy = sum(w * math.log(n) for w, n in zip(weights, counts, strict=True)) / sum(weights)
+    told = [line["target_entropy"] for line in metrics_of(tmp_path) if "target_entropy" in line]
+    assert told == pytest.approx([entropy] * len(told), abs=1e-5)
+    assert told
 
 
 @pytest.mark.parametrize("channels", ["sum", "mean"])
@@ -270,10 +270,11 @@ CASES: dict[str, Case] = {
     "train.accumulation": Case(2, forward_rows),
     "train.steps": Case(60, train={"lr_schedule": "cosine"}),
     "train.seed": Case(1),
+    "train.examples": Case("inputs"),
     "train.prior_share": Case(0.25),
     "train.prior_target": Case("nearest", train=PRIOR),
     "train.trajectories_per_input": Case(2),
-    "train.candidates": Case(1, train={**PRIOR, "prior_target": "nearest", "batch_size": 64}),
+    "train.candidates": Case(1, train={**PRIOR, "prior_target": "nearest", "batch_size": 32}),
     "train.halt_target": Case("equal", train=PRIOR),
     "train.halt_exploration": Case(1.0, lambda run: run.slots.tensors(), LONGER, {**PRIOR, "halting": True}),
     "train.halting": Case(True, lambda run: run.slots.tensors(), train=PRIOR),

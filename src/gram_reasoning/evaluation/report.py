@@ -53,6 +53,25 @@ def evaluation_table(result: dict[str, Any]) -> str:
     return f"{_render(table)}\n\n{_render(by)}"
 
 
+def runs_table(runs: dict[str, list[dict[str, Any]]], reach: float) -> str:
+    """The table that `gram report` prints: the newest evaluation of each run, on its validation inputs."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("run")
+    headings = ("step", "seconds", "accuracy", "best of k", "coverage", "2+: accuracy", "coverage", "ceiling", "leak")
+    for heading in (*headings, f"step at {reach:.0%}"):
+        table.add_column(heading, justify="right")
+    for name, lines in runs.items():
+        evaluations = [line for line in lines if line["kind"] == "eval"]
+        last, prior = evaluations[-1], evaluations[-1]["prior"]
+        keys = ("accuracy", "best", "coverage", "several_accuracy", "several_coverage", "several_ceiling")
+        numbers = ["-" if prior[key] is None else f"{100 * prior[key]:.1f}" for key in keys]
+        reached = [line["step"] for line in evaluations if line["prior"]["accuracy"] >= reach]
+        leak = "ALARM" if last["leak_alarm"] else "no"
+        first = str(reached[0]) if reached else "never"
+        table.add_row(name, str(last["step"]), f"{last['seconds']:.0f}", *numbers, leak, first)
+    return _render(table)
+
+
 def solved_text(task: Task, item: Solved, place: str, show_all: bool) -> str:
     """One input and what was found for it: the best solution, or all of them."""
     found = item.solutions

@@ -270,7 +270,7 @@ class Gram(RecursiveModel):
             for u in [*(proposals if c.charged_transitions == "all" else []), proposal]:
                 charged, true = self._kl(u, target)
                 losses["kl"] = losses["kl"] + charged * batch.is_posterior
-                true_kl = true_kl + true.detach() * batch.is_posterior
+                true_kl = true_kl + true * batch.is_posterior
 
         # Heads, on detached tokens: halt by whether the answer is right, value by how right the final one was.
         prediction = logits.argmax(-1)
@@ -302,12 +302,11 @@ class Gram(RecursiveModel):
         """The balanced KL, reduced as configured, and the true KL in nats: both (B,)."""
         prior = self.prior(proposal)
         assert prior is not None
-        posterior = self.posterior(proposal, target)
-        charged = balanced_kl(posterior, prior, self.config.kl_balance)
-        charged = charged.sum(2) if self.config.kl_channels == "sum" else charged.mean(2)
+        elements = balanced_kl(self.posterior(proposal, target), prior, self.config.kl_balance)  # its value is the KL
+        charged = elements.sum(2) if self.config.kl_channels == "sum" else elements.mean(2)
         # A mean over positions is taken over the L answer tokens, like the cross-entropy's.
         charged = charged.sum(1) / (1 if self.config.kl_positions == "sum" else self.length)
-        return charged, posterior.detach().kl(prior.detach()).sum((1, 2))
+        return charged, elements.detach().sum((1, 2))
 
     @torch.no_grad()
     def posterior_rollout(self, batch: Batch, steps: int, noise: Tensor) -> dict[str, Tensor]:

@@ -88,6 +88,8 @@ class NQueens(Task):
         given = [-1] * self.size
         for cell, token in enumerate(tokens):
             if token == QUEEN:
+                if given[cell // self.size] >= 0:
+                    return 0  # two queens in one row
                 given[cell // self.size] = cell % self.size
         return sum(1 for _ in _complete(tuple(given)))
 
@@ -151,7 +153,10 @@ class NQueens(Task):
                 continue
             if "/" in line:
                 if block:
-                    raise UserError(f"{where}, line {number}: a one-line board inside the board of line {block[0][0]}")
+                    raise UserError(
+                        f"{where}, line {number}: a one-line board inside the board of line {block[0][0]}, "
+                        "expected an empty line between boards"
+                    )
                 boards.append(self._board([(number, row.strip()) for row in line.split("/")], where, joined=True))
             elif line:
                 block.append((number, line))
@@ -212,7 +217,7 @@ def _boards(columns: np.ndarray) -> np.ndarray:
 
 def _hash(codes: np.ndarray, seed: int) -> np.ndarray:
     """splitmix64's finaliser of each code, seeded: a fixed pseudo-random order."""
-    x = codes.astype(np.uint64) + np.uint64(seed * 2 + 1) * np.uint64(0x9E3779B97F4A7C15)
+    x = codes.astype(np.uint64) + np.uint64((seed * 2 + 1) * 0x9E3779B97F4A7C15 % 2**64)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))

@@ -35,6 +35,7 @@ class Slots:
         # a fraction of 2^20, since it must come out the same everywhere.
         share = round(config.prior_share * 2**20)
         self.is_posterior = (self.groups + 1) * share // 2**20 == self.groups * share // 2**20
+        self.last_pair = problems.count.cumsum(0)  # number of pairs up to each input
         self.example = torch.zeros(rows, dtype=torch.int64, device=device)
         self.drawn = torch.zeros(rows, dtype=torch.int64, device=device)
         self.state = model.initial_slots(rows)
@@ -43,6 +44,13 @@ class Slots:
         self.stays = torch.zeros(model.supervision_steps, device=device)
         self.stays[-1] = 1.0
 
+    @property
+    def target_entropy(self) -> float:
+        """H(y|x) = E[ln n] over the examples that slots draw, in nats."""
+        n = self.problems.count.double()
+        weight = n if self.config.examples == "pairs" else torch.ones_like(n)
+        return float((weight * n.log()).sum() / weight.sum())
+
     def keys(self, purpose: str, step: int) -> Tensor:
         return noise.keys(self.config.seed, purpose, self.ids, step)
 
@@ -50,7 +58,9 @@ class Slots:
         """Give every leaving slot a new example, a new target, and z_0."""
         c, rows = self.config, len(self.ids)
         group_key = noise.keys(c.seed, "example", self.groups, step)
-        entering = noise.choice(group_key, len(self.problems))
+        entering = noise.choice(group_key, self.last_pair[-1] if c.examples == "pairs" else len(self.problems))
+        if c.examples == "pairs":  # the input that this pair belongs to
+            entering = torch.searchsorted(self.last_pair, entering, right=True)
         self.example = torch.where(self.leaving, entering, self.example)
         drawn = noise.choice(self.keys("target", step), self.problems.count[self.example])
         self.drawn = torch.where(self.leaving, drawn, self.drawn)
@@ -146,10 +156,10 @@ class SlotReferee:
 
 
 def spread(score: Tensor, exists: Tensor) -> Tensor:
-    """Assign each of G trajectories one of C solutions: the best pairs first, no solution more than its share.
+    """Assign each of G trajectories one of C solutions: the best pairs first, every solution its share.
 
-    With n existing solutions each is given to at most ceil(G / n) trajectories. For G = 1 this is the best solution.
-    Greedy, on the device, without a host sync: G rounds.
+    Each of n existing solutions is given to floor(G / n) trajectories, and G mod n of them to one more. For G = 1 this
+    is the best solution. Greedy, on the device, without a host sync: G rounds.
 
     Args:
         score: ln p of each solution under each trajectory (groups, G, C).
@@ -159,17 +169,22 @@ def spread(score: Tensor, exists: Tensor) -> Tensor:
         The chosen solution of each trajectory (groups, G) int64.
     """
     groups, G, C = score.shape
-    room = torch.where(exists, -(-G // exists.sum(1, keepdim=True)), 0)
+    n = exists.sum(1)
+    share = torch.where(exists, (G // n)[:, None], 0)  # what each solution gets at least
+    used = torch.zeros_like(share)
+    extra = G % n  # solutions that get one more
     open_rows = torch.ones(groups, G, dtype=torch.bool, device=score.device)
     chosen = torch.zeros(groups, G, dtype=torch.int64, device=score.device)
     here = torch.arange(groups, device=score.device)
     for _ in range(G):
-        allowed = open_rows[:, :, None] & (room > 0)[:, None, :]
+        more = (used == share) & exists & (extra > 0)[:, None]
+        allowed = open_rows[:, :, None] & ((used < share) | more)[:, None, :]
         best = score.masked_fill(~allowed, -torch.inf).flatten(1).argmax(1)
         row, column = best // C, best % C
         chosen[here, row] = column
         open_rows[here, row] = False
-        room[here, column] -= 1
+        extra -= (used[here, column] == share[here, column]).long()
+        used[here, column] += 1
     return chosen
 
 

@@ -48,10 +48,11 @@ def lr_factor(config: TrainConfig, step: int) -> float:
 
 
 def kl_weight(config: TrainConfig, start: float, step: int) -> float:
-    """Beta at optimizer step `step`: constant, or a geometric path to `beta_final`."""
-    if config.beta_final is None or start == 0:
+    """The weight of the KL at optimizer step `step`: constant, or held for a share of the run and then on a geometric path."""
+    if config.beta_final is None or start == 0 or config.beta_hold == 1:
         return start
-    return start * (config.beta_final / start) ** min(1.0, step / max(1, config.steps))
+    done = (step / max(1, config.steps) - config.beta_hold) / (1 - config.beta_hold)
+    return start * (config.beta_final / start) ** min(1.0, max(0.0, done))
 
 
 class WeightAverage:

@@ -8,25 +8,25 @@ from typing import Any
 from gram_reasoning.errors import UserError
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a metrics.jsonl; the last may have been cut short by a kill. None if there is no file."""
+    if not path.exists():
+        return []
+    whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
+    return [json.loads(line) for line in whole.splitlines()]
+
+
 class RunLog:
     """Appends to a run's metrics.jsonl. Lines after `step` (from a run that died later) are cut off first."""
 
     def __init__(self, run: Path, step: int, tensorboard: bool = False) -> None:
         self.path = run / "metrics.jsonl"
-        kept = [line for line in self._lines() if line["step"] <= step] if step else []
+        kept = [line for line in read_lines(self.path) if line["step"] <= step] if step else []
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         temporary.rename(self.path)
         self.file = self.path.open("a", encoding="utf-8")
         self.board = _summary_writer(run) if tensorboard else None
-
-    def _lines(self) -> list[dict[str, Any]]:
-        """The whole lines of the file; the last may have been cut short by a kill."""
-        if not self.path.exists():
-            return []
-        text = self.path.read_text(encoding="utf-8")
-        whole, _, _ = text.rpartition("\n")
-        return [json.loads(line) for line in whole.splitlines()]
 
     def write(self, kind: str, step: int, **values: Any) -> None:
         """One line: {"kind", "step", ...}. Numbers that are not finite become null."""

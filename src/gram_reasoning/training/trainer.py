@@ -150,7 +150,7 @@ class Trainer:
         """
         self._open(resume)
         log = RunLog(self.run, self.step, self.config.tensorboard)
-        entropy = float(self.train_problems.count.float().log().mean())  # H(y|x) = E[ln n], nats
+        entropy = self.slots.target_entropy
         if self.step == 0:
             log.write("start", 0, parameters=sum(p.numel() for p in self.model.parameters()), target_entropy=entropy)
         began = time.monotonic()
