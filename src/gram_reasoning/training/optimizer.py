@@ -48,7 +48,7 @@ def lr_factor(config: TrainConfig, step: int) -> float:
 
 
 def kl_weight(config: TrainConfig, start: float, step: int) -> float:
-    """The weight of the KL at optimizer step `step`: constant, or held for a share of the run and then on a geometric path."""
+    """Weight of the KL at optimizer step `step`: constant, or held for a while and then on a geometric path."""
     if config.beta_final is None or start == 0 or config.beta_hold == 1:
         return start
     done = (step / max(1, config.steps) - config.beta_hold) / (1 - config.beta_hold)
