@@ -13,8 +13,8 @@ demo: .venv/.installed
 	@echo "The picture is in demo.png."
 
 test: .venv/.dev
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
 	$(BIN)/basedpyright
 	$(BIN)/pytest -q
 

@@ -139,7 +139,6 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "train.candidates": [0],
     "train.steps": [-1],
     "train.warmup_steps": [-1],
-    "train.seed": [2**31],
     "train.prior_share": [-0.1, 1.1],
     "train.halt_exploration": [-0.1, 1.1],
     "train.lr": [0.0, -1.0, float("nan")],

@@ -45,7 +45,7 @@ def plain_loop(model: Gram, halting: bool, seed: int = 0) -> Candidates:
     values, steps = torch.zeros(M, N), torch.zeros(M, N, dtype=torch.int64)
     for m in range(M):
         for n in range(N):
-            latent = model.initial_state(1)
+            latent, step = model.initial_state(1), 0
             for step in range(STEPS):
                 key = noise.keys(seed, "sample", torch.tensor([m]), torch.tensor([n]), torch.tensor([step]))
                 latent = model.step(model.encode(INPUTS[m : m + 1]), latent, noise.normal(key, model.noise_shape()))

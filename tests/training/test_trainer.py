@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -18,6 +18,7 @@ from torch import Tensor
 from gram_reasoning.build import load_model
 from gram_reasoning.config import GramConfig, TrainConfig
 from gram_reasoning.evaluation.evaluator import bounds
+from gram_reasoning.recipes import get_recipe
 from gram_reasoning.training import checkpoint, trainer
 from gram_reasoning.training.trainer import NonFiniteLoss, Trainer
 from helpers import after_step, debug_recipe, make_trainer, metrics_of, same, task_of, weights_of
@@ -28,20 +29,21 @@ PRIOR: dict[str, Any] = {"prior_share": 0.5}
 
 
 def test_accumulation_changes_nothing(tmp_path: Path):
-    weights = []
-    for parts in (1, 2):
-        run = make_trainer(debug_recipe(train={"accumulation": parts, **PRIOR}), tmp_path)
+    runs = [make_trainer(debug_recipe(train={"accumulation": parts, **PRIOR}), tmp_path) for parts in (1, 2)]
+    for run in runs:
         for _ in range(5):
             run.train_step()
-        weights.append((weights_of(run.model), run.slots.tensors()))
-    for whole, halved in zip(*weights, strict=True):
-        for name in whole:
-            torch.testing.assert_close(halved[name], whole[name], rtol=1e-5, atol=1e-5, msg=name)
+    whole, halved = (weights_of(run.model) for run in runs)
+    for name in whole:
+        torch.testing.assert_close(halved[name], whole[name], rtol=1e-5, atol=1e-5, msg=name)
+    for name in ("example", "drawn", "leaving", "steps", "limit"):
+        assert torch.equal(runs[0].slots.tensors()[name], runs[1].slots.tensors()[name])
 
 
 def test_golden_losses(tmp_path: Path):
-    """Twenty steps of the debug run; GRAM_UPDATE_GOLDEN=1 writes the file anew."""
-    run = make_trainer(debug_recipe(train={"steps": 20, **PRIOR}), tmp_path)
+    """Twenty steps of the debug recipe in fp32; GRAM_UPDATE_GOLDEN=1 writes the file anew."""
+    recipe = get_recipe("nqueens7-pocket-debug")
+    run = make_trainer(replace(recipe, train=replace(recipe.train, precision="fp32", steps=20)), tmp_path)
     names = [*run.model.loss_weights, "kl_nats"]
     steps = [run.train_step() for _ in range(20)]
     losses = {name: [float(means[name]) for means in steps] for name in names}
@@ -181,17 +183,12 @@ def test_beta_in_nats_is_the_weight_that_the_loss_gives_a_nat(tmp_path: Path, ch
     """Beside a cross-entropy summed over tokens, a nat of KL weighs L times what it weighs in the loss."""
     recipe = debug_recipe(model={"kl_channels": channels, "kl_positions": positions, "beta": 0.7})
     run = make_trainer(recipe, tmp_path)
-    batch, state, referee = _first_part(run)
+    for _ in range(3):
+        run.train_step()
+    batch, state, referee = run.slots.part(slice(0, 8), 3)
     out = run.model(batch, state, run.slots.noise(slice(0, 8), 0), referee)
     weight = 0.7 * out.losses["kl"] / out.metrics["kl_nats"] * run.task.length
     assert run._beta_nats() == pytest.approx(float(weight.detach().mean()), rel=1e-4)
-
-
-def _first_part(run: Trainer) -> Any:
-    for _ in range(3):
-        run.train_step()
-    run.slots.refill(3)
-    return run.slots.part(slice(0, 8), 3)
 
 
 def test_bounds_are_made_of_the_rollout(tmp_path: Path):
@@ -270,7 +267,7 @@ CASES: dict[str, Case] = {
     "train.accumulation": Case(2, forward_rows),
     "train.steps": Case(60, train={"lr_schedule": "cosine"}),
     "train.seed": Case(1),
-    "train.examples": Case("inputs"),
+    "train.examples": Case("pairs"),
     "train.prior_share": Case(0.25),
     "train.prior_target": Case("nearest", train=PRIOR),
     "train.trajectories_per_input": Case(2),
@@ -289,6 +286,7 @@ CASES: dict[str, Case] = {
     "train.warmup_steps": Case(0),
     "train.lr_schedule": Case("constant"),
     "train.beta_final": Case(0.01),
+    "train.beta_hold": Case(0.5, train={"beta_final": 0.01}),
     "train.ema": Case(0.05, lambda run: run.average.weights),
     "train.precision": Case("bf16"),
     "train.log_every": Case(1, log_steps("train"), fit=True),

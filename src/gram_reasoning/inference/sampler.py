@@ -76,4 +76,6 @@ def sample(model: RecursiveModel, inputs: Tensor, config: SamplerConfig, first_i
         latent = latent.where(done, fresh)
         context = model.encode(inputs[(trajectory // N).clamp(max=len(inputs) - 1)])
     shape = (len(inputs), N)
-    return Candidates(answers[:total].view(*shape, -1), values[:total].view(shape), taken[:total].view(shape))
+    return Candidates(
+        answers[:total].view(*shape, inputs.shape[1]), values[:total].view(shape), taken[:total].view(shape)
+    )
