@@ -62,7 +62,14 @@ def mixed_step(model: Gram, rows: int = 6) -> tuple[Batch, SlotState, Tensor, Fi
     past = torch.arange(registers.shape[1]) < steps[:, None] * T
     latent = LatentState(*torch.randn(2, rows, model.positions, D, generator=draw))
     limit = torch.tensor([steps[0] + 2, *(steps[1:] + 1)])
-    state = SlotState(latent, steps, limit, torch.ones_like(steps), registers * past[..., None])
+    state = SlotState(
+        latent,
+        steps,
+        limit,
+        torch.ones_like(steps),
+        torch.zeros_like(steps, dtype=torch.bool),
+        registers * past[..., None],
+    )
     noise = torch.randn(rows, *model.noise_shape(), generator=draw)
     answer = torch.where(is_posterior[:, None], targets, IGNORE)
     return batch, state, noise, FixedReferee(answer, torch.linspace(1, 0.2, rows))

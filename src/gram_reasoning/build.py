@@ -55,15 +55,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Recipe
     task = build_task(recipe)
     model = build_model(recipe, task)
     weights = checkpoint.load_tensors(folder / "model.safetensors")
-    expected = model.state_dict()
-    for name, tensor in expected.items():
-        found = weights.get(name)
-        if found is None or found.shape != tensor.shape:
-            got = "is missing" if found is None else f"has shape {tuple(found.shape)}"
-            path = folder / "model.safetensors"
-            raise UserError(f"{path}: tensor {name!r} {got}, expected shape {tuple(tensor.shape)}")
-    if extra := sorted(set(weights) - set(expected)):
-        raise UserError(f"{folder / 'model.safetensors'}: unknown tensor {extra[0]!r}, expected the model's own")
+    checkpoint.check_tensors(weights, model.state_dict(), folder / "model.safetensors")
     model.load_state_dict(weights)
     return recipe, task, model.to(device).eval()
 

@@ -164,7 +164,7 @@ def _train(arguments: list[str]) -> int:
     recipe = get_recipe(name)
     default = TrainOptions(task=recipe.task, model=recipe.model, train=recipe.train, evaluation=recipe.evaluation)
     options = _parse(TrainOptions, rest, f"gram train {name}", example, default)
-    if options.max_minutes is not None and options.max_minutes <= 0:
+    if options.max_minutes is not None and not options.max_minutes > 0:  # also refuses nan
         raise UserError(f"--max-minutes: got {options.max_minutes}, expected a number above 0")
     train = options.train if options.seed is None else dataclasses.replace(options.train, seed=options.seed)
     recipe = dataclasses.replace(

@@ -204,6 +204,8 @@ class TrainConfig:
         for name in ("lr", "muon_lr", "clip"):
             _check(getattr(self, name) > 0, f"train.{name}", getattr(self, name), "above 0")
         _check(self.beta_final is None or self.beta_final > 0, "train.beta_final", self.beta_final, "above 0")
+        for name in ("beta1", "beta2"):
+            _check(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "a decay in [0, 1)")
         _check(0 <= self.ema < 1, "train.ema", self.ema, "a decay in [0, 1)")
         _check(self.weight_decay >= 0, "train.weight_decay", self.weight_decay, "at least 0")
         part = self.trajectories_per_input * self.accumulation
@@ -223,6 +225,10 @@ class EvalConfig:
     """Trajectories for each input."""
     steps: int | None = None
     """Supervision steps of each; None means as many as in training."""
+
+    def __post_init__(self) -> None:
+        _check(self.samples >= 1, "evaluation.samples", self.samples, "at least 1")
+        _check(self.steps is None or self.steps >= 1, "evaluation.steps", self.steps, "at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,7 @@ class SlotState:
     steps: Tensor  # supervision steps done (B,)
     limit: Tensor  # it leaves after this many (B,)
     may_halt_from: Tensor  # it may halt from this step on (B,)
+    done: Tensor  # its trajectory is over; it waits for the rest of its group (B,) bool
     registers: Tensor  # first token of h after each transition so far, detached (B, N_sup * T, D)
 
 
@@ -71,7 +72,6 @@ class StepOutput:
     metrics: dict[str, Tensor]  # each (B,)
     state: SlotState  # detached
     logits: Tensor  # (B, L, V), detached
-    leaving: Tensor  # the slot is done (B,) bool
 
 
 @dataclass(frozen=True)

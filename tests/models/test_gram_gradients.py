@@ -154,6 +154,7 @@ def test_sigma_stays_between_its_bounds(scale: float):
     u = torch.randn(4, model.positions, 16)
     with torch.no_grad():
         for head in (model.prior_head, model.posterior_head):
+            assert head.sigma is not None
             head.sigma.out.weight.mul_(scale)
         prior = model.prior(u)
         assert prior is not None

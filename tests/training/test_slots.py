@@ -122,8 +122,8 @@ def test_a_slot_leaves_after_its_limit_and_registers_hold_its_transitions(monkey
             registers = out.state.registers[b]
             assert torch.equal(registers[: 3 * age[b]], torch.stack(history[b]))
             assert not registers[3 * age[b] :].any()
-            assert bool(out.leaving[b]) == (age[b] == int(out.state.limit[b]))
-            if out.leaving[b]:
+            assert bool(out.state.done[b]) == (age[b] == int(out.state.limit[b]))
+            if out.state.done[b]:
                 stays[b].append(age[b])
                 age[b] = 0
     assert {stay for slot in stays for stay in slot[1:]} == {4}
@@ -135,7 +135,7 @@ def test_value_loss_is_paid_on_leaving_only():
     prior = ~slots.is_posterior
     for step in range(8):
         out = advance(slots, step)
-        assert torch.equal(out.losses["value"] > 0, out.leaving & prior)
+        assert torch.equal(out.losses["value"] > 0, out.state.done & prior)
 
 
 def undecided_gram() -> Gram:
@@ -167,7 +167,7 @@ def test_a_group_leaves_once_each_of_its_trajectories_is_done(group: int):
     )
     halted = torch.zeros(32, dtype=torch.bool)
     for step in range(12):
-        halted |= advance(slots, step).leaving
+        halted |= advance(slots, step).state.done
         done = halted.view(-1, group).all(1).repeat_interleave(group)
         assert torch.equal(slots.leaving, done), f"step {step}"
         halted &= ~done
@@ -178,8 +178,8 @@ def test_prior_slots_halt_and_posterior_slots_do_not():
     posterior = slots.is_posterior
     for step in range(9):
         out = advance(slots, step)
-        assert out.leaving[~posterior].all()
-        assert torch.equal(out.leaving[posterior], (out.state.steps >= out.state.limit)[posterior])
+        assert out.state.done[~posterior].all()
+        assert torch.equal(out.state.done[posterior], (out.state.steps >= out.state.limit)[posterior])
     assert int(slots.state.limit[posterior].max()) == 4
 
 
@@ -200,7 +200,7 @@ def test_a_low_halt_logit_never_halts():
     slots = toy_slots(weights=halting_gram(-5), prior_share=1, halt_exploration=0)
     for step in range(9):
         out = advance(slots, step)
-        assert torch.equal(out.leaving, out.state.steps >= out.state.limit)
+        assert torch.equal(out.state.done, out.state.steps >= out.state.limit)
 
 
 @pytest.mark.parametrize("train", [{}, {"posterior_stay": "full", "trajectories_per_input": 2}])

@@ -55,6 +55,8 @@ def picture_of_solutions(solved: Sequence[Solved], path: Path, most: int = 6, bo
 def save(figure: Figure, path: Path) -> None:
     """Write a figure; an unwritable path or an unknown format is a UserError."""
     try:
+        if not path.suffix:
+            raise ValueError("no format, expected a name that ends in .png, .pdf or .svg")
         figure.savefig(path, dpi=120)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from error

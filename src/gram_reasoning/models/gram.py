@@ -48,21 +48,28 @@ class Network(nn.Module):
 
 
 class GaussianHead(nn.Module):
-    """mu and sigma, two SwiGLU MLPs of one input; zero output weights start it at N(0, sigma_start^2)."""
+    """mu and sigma, two SwiGLU MLPs of one input; zero output weights start it at N(0, sigma_start^2).
+
+    The ablations keep one of them: guidance "noise" is N(0, sigma^2), "mean" is mu alone.
+    """
 
     def __init__(self, config: GramConfig, size_in: int) -> None:
         super().__init__()
         D = config.hidden_size
         self.config = config
-        self.mu = SwiGLU(size_in, config.mlp_size, D)
-        self.sigma = SwiGLU(size_in, config.mlp_size, D)
-        nn.init.zeros_(self.mu.out.weight)
-        nn.init.zeros_(self.sigma.out.weight)
+        self.mu = SwiGLU(size_in, config.mlp_size, D) if config.guidance != "noise" else None
+        self.sigma = SwiGLU(size_in, config.mlp_size, D) if config.guidance != "mean" else None
+        for mlp in (self.mu, self.sigma):
+            if mlp is not None:
+                nn.init.zeros_(mlp.out.weight)
         self.sigma_offset = math.log(math.expm1(config.sigma_start - config.sigma_min))
 
     def forward(self, x: Tensor) -> DiagonalGaussian:
         c = self.config
-        mean = self.mu(x).float()
+        none = torch.zeros((*x.shape[:-1], c.hidden_size), device=x.device)
+        mean = none if self.mu is None else self.mu(x).float()
+        if self.sigma is None:
+            return DiagonalGaussian(mean, none)
         std = F.softplus(self.sigma(x).float() + self.sigma_offset) + c.sigma_min
         return DiagonalGaussian(mean, std.clamp(max=c.sigma_max))
 
@@ -185,14 +192,7 @@ class Gram(RecursiveModel):
 
     def prior(self, proposal: Tensor) -> DiagonalGaussian | None:
         """p(eps | u), or None for the deterministic twin."""
-        if not self.stochastic:
-            return None
-        prior = self.prior_head(proposal)
-        if self.config.guidance == "noise":
-            return DiagonalGaussian(torch.zeros_like(prior.mean), prior.std)
-        if self.config.guidance == "mean":
-            return DiagonalGaussian(prior.mean, torch.zeros_like(prior.std))
-        return prior
+        return self.prior_head(proposal) if self.stochastic else None
 
     def posterior(self, proposal: Tensor, embedded_target: Tensor) -> DiagonalGaussian:
         """q(eps | u, y)."""
@@ -235,6 +235,7 @@ class Gram(RecursiveModel):
             steps=torch.zeros(rows, dtype=torch.int64, device=device),
             limit=torch.full((rows,), self.supervision_steps, device=device),
             may_halt_from=torch.ones(rows, dtype=torch.int64, device=device),
+            done=torch.zeros(rows, dtype=torch.bool, device=device),
             registers=torch.zeros(rows, longest, self.config.hidden_size, device=device),
         )
 
@@ -278,7 +279,8 @@ class Gram(RecursiveModel):
         halt_logit = self.halt_logit(latent)
         steps = state.steps + 1
         halting = (halt_logit.detach() > 0) & (steps >= state.may_halt_from) & ~batch.is_posterior
-        leaving = (steps >= state.limit) | halting
+        done = state.done | (steps >= state.limit) | halting
+        ending = done & ~state.done  # a slot that waits for the rest of its group has paid already
         places = torch.arange(self.supervision_steps * T, device=steps.device)
         now = places[None] - state.steps[:, None] * T  # position of each register relative to this step
         new = torch.stack(registers, 1).float().gather(1, now.clamp(0, T - 1)[..., None].expand(-1, -1, high.shape[-1]))
@@ -289,14 +291,14 @@ class Gram(RecursiveModel):
             losses["halt"] = F.binary_cross_entropy_with_logits(halt_logit, (reward >= 1).float(), reduction="none")
             losses["halt"] = losses["halt"] * ~batch.is_posterior
             error = (self._value(all_registers) - reward[:, None]).square() * (places < steps[:, None] * T)
-            losses["value"] = error.sum(1) * leaving * ~batch.is_posterior
+            losses["value"] = error.sum(1) * ending * ~batch.is_posterior
 
         metrics = {"kl_nats": true_kl, "steps": steps.float()}
         if reward is not None:
             metrics["reward"] = reward
             metrics["halt_right"] = ((halt_logit > 0) == (reward >= 1)).float().detach()
-        carried = SlotState(latent.detach(), steps, state.limit, state.may_halt_from, all_registers)
-        return StepOutput(losses, metrics, carried, logits.detach(), leaving)
+        carried = SlotState(latent.detach(), steps, state.limit, state.may_halt_from, done, all_registers)
+        return StepOutput(losses, metrics, carried, logits.detach())
 
     def _kl(self, proposal: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """The balanced KL, reduced as configured, and the true KL in nats: both (B,)."""

@@ -32,6 +32,7 @@ FORMAT = 1
 def save_folder(folder: Path, tensors: dict[str, dict[str, Tensor]], values: dict[str, Any]) -> None:
     """Write `<name>.safetensors` and `<name>.json` files into `folder`, all or nothing."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    retired = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
@@ -41,17 +42,40 @@ def save_folder(folder: Path, tensors: dict[str, dict[str, Tensor]], values: dic
         for name, value in values.items():
             _write(temporary / f"{name}.json", (json.dumps(value, indent=1) + "\n").encode())
         if folder.exists():
-            retired = folder.with_name(f".{folder.name}.old")
             shutil.rmtree(retired, ignore_errors=True)
             folder.rename(retired)
-            temporary.rename(folder)
-            shutil.rmtree(retired)
-        else:
-            temporary.rename(folder)
+        temporary.rename(folder)
+        shutil.rmtree(retired, ignore_errors=True)
         _sync(folder.parent)
     except OSError as error:
+        if retired.exists() and not folder.exists():
+            retired.rename(folder)
         shutil.rmtree(temporary, ignore_errors=True)
         raise UserError(f"{folder}: cannot be written ({error.strerror}); what was there before is kept") from error
+
+
+def save_json(path: Path, value: Any) -> None:
+    """Write one JSON file, all or nothing, and its folder if need be."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(temporary, (json.dumps(value, indent=1) + "\n").encode())
+        temporary.rename(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def check_tensors(found: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> None:
+    """UserError unless a file's tensors have the names, shapes and types expected."""
+    for name, tensor in expected.items():
+        if name not in found:
+            raise UserError(f"{path}: tensor {name!r} is missing, expected shape {tuple(tensor.shape)}")
+        if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
+            got, want = (f"{tuple(t.shape)} {t.dtype}" for t in (found[name], tensor))
+            raise UserError(f"{path}: tensor {name!r} is {got}, expected {want}")
+    if extra := sorted(set(found) - set(expected)):
+        raise UserError(f"{path}: unknown tensor {extra[0]!r}, expected those of the model and run it belongs to")
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -99,7 +123,13 @@ def save_checkpoint(run: Path, step: int, tensors: dict[str, dict[str, Tensor]],
     progress = {"format": FORMAT, "step": step, **values}
     save_folder(run / "checkpoints" / f"step-{step:08d}", tensors, {"progress": progress})
     for old in checkpoints(run)[:-2]:
-        shutil.rmtree(old)
+        shutil.rmtree(old.rename(old.with_name(f".{old.name}.old")))
+
+
+def sweep(run: Path) -> None:
+    """Remove what a process that was killed left half written or half removed."""
+    for leftover in [*run.glob(".*"), *(run / "checkpoints").glob(".*")]:
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
 def load_checkpoint(folder: Path, device: torch.device | str) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
@@ -121,12 +151,19 @@ def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tens
     }
 
 
-def load_optimizers(optimizers: list[torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
-    """Restore what `optimizer_tensors` gave."""
+def load_optimizers(optimizers: list[torch.optim.Optimizer], tensors: dict[str, Tensor], path: Path) -> None:
+    """Restore what `optimizer_tensors` gave and a file holds; another optimizer's state is a UserError."""
+    expected: dict[str, Tensor] = {}
+    states: list[dict[int, dict[str, Tensor]]] = []
     for i, optimizer in enumerate(optimizers):
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            number, parameter, entry = name.split(".", 2)
-            if int(number) == i:
-                state.setdefault(int(parameter), {})[entry] = value
+        muon = isinstance(optimizer, torch.optim.Muon)
+        entries = ("momentum_buffer",) if muon else ("step", "exp_avg", "exp_avg_sq")
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        states.append({})
+        for number, parameter in enumerate(parameters):
+            names = {entry: f"{i}.{number}.{entry}" for entry in entries}
+            expected |= {n: torch.tensor(0.0) if entry == "step" else parameter for entry, n in names.items()}
+            states[-1][number] = {entry: tensors[n] for entry, n in names.items() if n in tensors}
+    check_tensors(tensors, expected, path)
+    for optimizer, state in zip(optimizers, states, strict=True):
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

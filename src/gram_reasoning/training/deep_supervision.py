@@ -87,6 +87,7 @@ class Slots:
             steps=torch.where(self.leaving, fresh.steps, old.steps),
             limit=torch.where(self.leaving, limit, old.limit),
             may_halt_from=torch.where(self.leaving, may_halt_from, old.may_halt_from),
+            done=torch.where(self.leaving, fresh.done, old.done),
             registers=torch.where(column, fresh.registers, old.registers),
         )
 
@@ -104,9 +105,8 @@ class Slots:
         """Take back what the parts of the batch carry on; a group leaves when its last trajectory is done."""
         states = [part.state for part in parts]
         self.state = _cat_states(states)
-        leaving = torch.cat([part.leaving for part in parts])
         group = self.config.trajectories_per_input
-        self.leaving = leaving.view(-1, group).all(1).repeat_interleave(group)
+        self.leaving = self.state.done.view(-1, group).all(1).repeat_interleave(group)
         prior = (self.leaving & ~self.is_posterior).float()
         self.stays = 0.99 * self.stays
         self.stays.scatter_add_(0, (self.state.steps - 1).clamp(0, len(self.stays) - 1), prior)

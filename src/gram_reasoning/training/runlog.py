@@ -30,8 +30,11 @@ class RunLog:
 
     def write(self, kind: str, step: int, **values: Any) -> None:
         """One line: {"kind", "step", ...}. Numbers that are not finite become null."""
-        self.file.write(json.dumps({"kind": kind, "step": step, **_finite(values)}) + "\n")
-        self.file.flush()
+        try:
+            self.file.write(json.dumps({"kind": kind, "step": step, **_finite(values)}) + "\n")
+            self.file.flush()
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror}); resume when it can") from error
         if self.board:
             for name, value in _flat(values):
                 self.board.add_scalar(f"{kind}/{name}", value, step)

@@ -122,8 +122,8 @@ class Trainer:
             means["posterior_accuracy"] = _mean_where(right, posterior)
             means["prior_slot_accuracy"] = _mean_where(right, ~posterior)
             means["halt_accuracy"] = _mean_where(metrics["halt_right"], ~posterior)
-        left = torch.cat([p.leaving for p in parts])
-        means["stay"] = _mean_where(metrics["steps"], left)
+        done = torch.cat([p.state.done for p in parts])
+        means["stay"] = _mean_where(metrics["steps"], done)
         means["gradient_norm"] = norm
         return means
 
@@ -153,7 +153,7 @@ class Trainer:
         entropy = self.slots.target_entropy
         if self.step == 0:
             log.write("start", 0, parameters=sum(p.numel() for p in self.model.parameters()), target_entropy=entropy)
-        began = time.monotonic()
+        began, first = time.monotonic(), self.step
         with _SignalCatcher(self), log:
             while self.step < self.config.steps and self.stop_signal is None:
                 if max_minutes is not None and time.monotonic() - began >= 60 * max_minutes:
@@ -170,7 +170,7 @@ class Trainer:
                     log.write("eval", at, seconds=self.seconds, **self._evaluate())
                 if at % c.checkpoint_every == 0 and at < c.steps:
                     self.save()
-        if self.step > 0:
+        if self.step > first or not (self.run / "model").is_dir():
             self.save()
         if self.stop_signal is not None:
             return "stopped"
@@ -199,10 +199,11 @@ class Trainer:
         return {"prior": averaged, "prior_raw_weights": raw, "leak_alarm": leak, **elbo}
 
     def _beta_nats(self) -> float:
-        """Beta beside a cross-entropy and a KL that are both summed over tokens."""
+        """Beta beside a cross-entropy and a KL that are both whole sums, as in the loss times the tokens."""
         model = self.recipe.model
         positions = self.task.length if model.kl_positions == "sum" else 1
-        return kl_weight(self.config, model.beta, self.step) * positions
+        channels = model.hidden_size if model.kl_channels == "mean" else 1
+        return kl_weight(self.config, model.beta, self.step) * positions / channels
 
     # -- disk --------------------------------------------------------------------------------------------------
 
@@ -231,18 +232,22 @@ class Trainer:
                 )
             if checkpoint.load_json(config) != to_json(self.recipe):
                 raise UserError(f"{config}: differs from the options given, expected the same run to resume")
+            checkpoint.sweep(self.run)
             if existing := checkpoint.checkpoints(self.run):
                 self._restore(existing[-1])
             return
-        if self.run.exists() and (not self.run.is_dir() or any(self.run.iterdir())):
+        if self.run.exists() and (not self.run.is_dir() or any(p.name[0] != "." for p in self.run.iterdir())):
             raise UserError(f"{self.run}: exists and is no run of gram, expected a new or an empty folder for --out")
-        checkpoint.save_folder(self.run, {}, {"config": to_json(self.recipe)})
+        checkpoint.save_json(config, to_json(self.recipe))
 
     def _restore(self, folder: Path) -> None:
         tensors, progress = checkpoint.load_checkpoint(folder, self.device)
+        here = {"model": self.model.state_dict(), "ema": self.average.weights, "slots": self.slots.tensors()}
+        for name, expected in here.items():
+            checkpoint.check_tensors(tensors[name], expected, folder / f"{name}.safetensors")
         self.model.load_state_dict(tensors["model"])
         self.average.weights = {name: tensors["ema"][name] for name in self.average.weights}
-        checkpoint.load_optimizers(self.optimizers, tensors["optimizer"])
+        checkpoint.load_optimizers(self.optimizers, tensors["optimizer"], folder / "optimizer.safetensors")
         self.slots.load(tensors["slots"])
         self.step, self.seconds = progress["step"], progress["seconds"]
         self.posterior_accuracy = progress["posterior_accuracy"]
