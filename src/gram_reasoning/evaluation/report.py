@@ -9,11 +9,11 @@ from rich.table import Table
 from gram_reasoning.inference.solve import Solved
 from gram_reasoning.tasks.base import Task
 
-WIDTH = 100
+WIDTH = 100  # of boards side by side
 
 
 def _render(table: Table) -> str:
-    console = Console(width=WIDTH)
+    console = Console(width=240)  # as wide as its rows: a table is not cut
     with console.capture() as capture:
         console.print(table)
     return capture.get().rstrip("\n")
