@@ -180,7 +180,8 @@ def _train(arguments: list[str]) -> int:
     run = options.out or Path("runs") / name
     trainer = Trainer(recipe, task, build_model(recipe, task), run, device)
     try:
-        how = trainer.fit(options.resume, options.max_minutes)
+        with _progress(f"training {run}") as trainer.tick:
+            how = trainer.fit(options.resume, options.max_minutes)
     except NonFiniteLoss as error:
         print(f"gram: {error}", file=sys.stderr)
         return 1
@@ -188,6 +189,18 @@ def _train(arguments: list[str]) -> int:
     if how != "finished":
         print("go on with the same command and --resume")
     return 0 if trainer.stop_signal is None else 128 + trainer.stop_signal
+
+
+@contextlib.contextmanager
+def _progress(label: str):
+    """A progress bar on a terminal's stderr, as a function of (done, total); nothing where nobody looks."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        row = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(row, completed=done, total=total)
 
 
 def _set_threads(threads: int | None) -> None:
@@ -250,7 +263,8 @@ def _eval(arguments: list[str]) -> int:
     if options.limit is not None:
         _at_least_one("limit", options.limit)
         problems = problems.subset(torch.arange(min(options.limit, len(problems))))
-    result = evaluate(model, task, problems, sampler, options.select)
+    with _progress(f"evaluating {name}") as tick:
+        result = evaluate(model, task, problems, sampler, options.select, tick)
     result = {"checkpoint": name, "recipe": recipe.name, "split": options.split, "seed": options.seed, **result}
     print(evaluation_table(result))
     if options.json:

@@ -1,5 +1,6 @@
 """Judge a model on problems by full rollouts from z_0 under the prior."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,15 @@ from gram_reasoning.types import Batch, Candidates
 
 
 def evaluate(
-    model: RecursiveModel, task: Task, problems: Problems, config: SamplerConfig, rule: Rule = "majority"
+    model: RecursiveModel,
+    task: Task,
+    problems: Problems,
+    config: SamplerConfig,
+    rule: Rule = "majority",
+    tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Accuracy and coverage on `problems` (see metrics.summarize), with the average number of steps."""
-    candidates = sample(model, problems.inputs, config)
+    candidates = sample(model, problems.inputs, config, tick=tick)
     return {
         "steps": config.steps,
         "halting": config.halting,

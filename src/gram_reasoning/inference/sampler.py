@@ -5,6 +5,7 @@ the next at once. A trajectory's noise is keyed by (seed, input, sample, step), 
 change it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -32,13 +33,20 @@ class SamplerConfig:
 
 
 @torch.no_grad()
-def sample(model: RecursiveModel, inputs: Tensor, config: SamplerConfig, first_input: int = 0) -> Candidates:
+def sample(
+    model: RecursiveModel,
+    inputs: Tensor,
+    config: SamplerConfig,
+    first_input: int = 0,
+    tick: Callable[[int, int], None] = lambda done, total: None,
+) -> Candidates:
     """Sample `config.samples` answers for each input.
 
     Args:
         inputs: (M, L) integer tokens.
         first_input: number of the first input, which keys its noise: a stream sampled in pieces gives what it
             gives in one call.
+        tick: told from time to time how many of how many trajectories are done.
 
     Returns:
         Candidates on the model's device.
@@ -72,6 +80,7 @@ def sample(model: RecursiveModel, inputs: Tensor, config: SamplerConfig, first_i
         taken[finished] = steps
         trajectory = torch.where(done, waiting + done.cumsum(0) - 1, trajectory).clamp(max=total)
         waiting += int(done.sum())
+        tick(min(waiting - rows, total), total)
         steps = steps.where(~done, 0)
         latent = latent.where(done, fresh)
         context = model.encode(inputs[(trajectory // N).clamp(max=len(inputs) - 1)])

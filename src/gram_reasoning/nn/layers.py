@@ -62,7 +62,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Full softmax attention over (B, H, S, E).
 
     On CPU the plain products are several times faster than the fused kernel, whose bfloat16 backward pass
-    is slow there (docs/performance.md); elsewhere the fused kernel runs.
+    is slow there (benchmarks/attention_cpu.py); elsewhere the fused kernel runs.
     """
     if q.device.type == "cpu":
         scores = q @ k.transpose(-1, -2) * (1 / math.sqrt(q.shape[-1]))

@@ -43,6 +43,7 @@ class Trainer:
         run: folder of the run (see checkpoint.py).
         device: where it trains.
         say: where plain words for the user go.
+        tick: told after each step how many of how many are done.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class Trainer:
         run: Path,
         device: torch.device | str = "cpu",
         say: Callable[[str], None] = print,
+        tick: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self.recipe, self.config, self.task, self.run, self.say = recipe, recipe.train, task, run, say
+        self.tick = tick
         self.device = torch.device(device)
         self.model = model.to(self.device)
         self.train_problems = task.split("train").to(self.device)
@@ -158,9 +161,10 @@ class Trainer:
             while self.step < self.config.steps and self.stop_signal is None:
                 if max_minutes is not None and time.monotonic() - began >= 60 * max_minutes:
                     break
-                tick = time.monotonic()
+                start = time.monotonic()
                 means = self.train_step()
-                self.seconds += time.monotonic() - tick
+                self.seconds += time.monotonic() - start
+                self.tick(self.step, self.config.steps)
                 c, at = self.config, self.step
                 if at % c.log_every == 0:
                     values = {name: float(value) for name, value in means.items()}
