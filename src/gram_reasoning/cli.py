@@ -113,7 +113,7 @@ def _parse(options: type[Options], arguments: list[str], prog: str, example: str
 def _named(arguments: list[str], what: str, command: str) -> tuple[str, list[str]]:
     """The positional argument that must come first, and the rest."""
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
-        raise UserError(f"gram {command}: expected {what} first (see `gram {command} --help`)")
+        raise UserError(f"{command}: expected {what} first (see `gram {command} --help`)")
     return arguments[0], arguments[1:]
 
 
@@ -393,7 +393,7 @@ def _report(arguments: list[str]) -> int:
     example = "gram report runs/seven runs/literal --picture curves.png"
     options = _parse(ReportOptions, arguments, "gram report", example)
     if not options.runs:
-        raise UserError("gram report: expected at least one folder of a run (see `gram report --help`)")
+        raise UserError("report: expected at least one folder of a run (see `gram report --help`)")
     from gram_reasoning.analysis.runs import curves, load_run
     from gram_reasoning.evaluation.report import runs_table
 

@@ -26,11 +26,11 @@ def nqueens10() -> Recipe:
     )
 
 
-def nqueens7_pocket() -> Recipe:
-    """7x7, the pocket run on two CPU cores."""
+def nqueens7_posterior() -> Recipe:
+    """7x7 on one CPU core: the prior in the uncharged transitions, the posterior in the charged last one, beta 4.5."""
     return Recipe(
-        name="nqueens7-pocket",
-        summary="7x7 on two CPU cores.",
+        name="nqueens7-posterior",
+        summary="7x7, only posterior slots teach (beta 4.5): learns, but blends where solutions are several.",
         task=NQueensConfig(size=7),
         model=GramConfig(
             hidden_size=64,
@@ -58,26 +58,68 @@ def nqueens7_pocket() -> Recipe:
     )
 
 
+def nqueens7_pocket() -> Recipe:
+    """The bundled 7x7 model: half of the slots roll out under the prior and learn the nearest valid solution.
+
+    Short on purpose: longer schedules come out worse (docs/log.md).
+    """
+    base = nqueens7_posterior()
+    return replace(
+        base,
+        name="nqueens7-pocket",
+        summary="7x7, the bundled model: half posterior slots, half prior slots learning the nearest solution.",
+        train=replace(base.train, steps=700, lr=1.5e-3, eval_every=100, prior_share=0.5, prior_target="nearest"),
+    )
+
+
+def nqueens7_matched() -> Recipe:
+    """Prior slots in groups of four that share an input and are spread over its solutions."""
+    base = nqueens7_posterior()
+    return replace(
+        base,
+        name="nqueens7-matched",
+        summary="7x7, prior slots in groups of four, spread over the solutions of their input.",
+        train=replace(
+            base.train,
+            steps=3000,
+            lr=1.5e-3,
+            prior_share=0.5,
+            prior_target="matched",
+            trajectories_per_input=4,
+        ),
+    )
+
+
 def nqueens7_literal() -> Recipe:
     """The published objective read literally: posterior noise everywhere, the KL a mean, charged at the last."""
-    pocket = nqueens7_pocket()
+    base = nqueens7_posterior()
     return replace(
-        pocket,
+        base,
         name="nqueens7-literal",
         summary="7x7 with the published objective read literally: leaks, and rings the alarm.",
-        model=replace(pocket.model, posterior_transitions="all", kl_channels="mean", beta=0.07),
+        model=replace(base.model, posterior_transitions="all", kl_channels="mean", beta=0.07),
+        train=replace(base.train, steps=1500),
     )
 
 
 def nqueens7_twin() -> Recipe:
     """The deterministic twin: the same network without noise."""
-    pocket = nqueens7_pocket()
+    base = nqueens7_posterior()
     return replace(
-        pocket,
+        base,
         name="nqueens7-twin",
-        summary="7x7, the deterministic twin of nqueens7-pocket: no noise, no posterior.",
-        model=replace(pocket.model, guidance="none"),
+        summary="7x7, the deterministic twin of nqueens7-posterior: no noise, no posterior.",
+        model=replace(base.model, guidance="none"),
+        train=replace(base.train, steps=1500),
     )
 
 
-RECIPES = (nqueens8, nqueens10, nqueens7_pocket, nqueens7_literal, nqueens7_twin)
+RECIPES = (
+    nqueens8,
+    nqueens10,
+    nqueens7_pocket,
+    nqueens7_posterior,
+    nqueens7_matched,
+    nqueens7_literal,
+    nqueens7_twin,
+)
