@@ -9,7 +9,7 @@ INSTALL = $(PYTHON) -m venv .venv && $(BIN)/pip install -q --disable-pip-version
 .PHONY: demo test check slow clean
 
 demo: .venv/.installed
-	$(BIN)/gram solve examples/boards7.txt --all --samples 20 --picture demo.png
+	$(BIN)/gram solve examples/boards7.txt --all --samples 100 --picture demo.png
 	@echo "The picture is in demo.png."
 
 test: .venv/.dev

@@ -26,7 +26,9 @@ def draw_board(axes: Axes, tokens: Sequence[int], given: Sequence[int]) -> None:
         if token == 2:
             row, column = divmod(cell, size)
             colour = GIVEN if given[cell] == 2 else FOUND
-            axes.text(column, row, "♛", ha="center", va="center", fontsize=15, color=colour, family="DejaVu Sans")
+            axes.text(
+                column, row + 0.07, "♛", ha="center", va="center", fontsize=15, color=colour, family="DejaVu Sans"
+            )
     axes.set_xticks([])
     axes.set_yticks([])
 
