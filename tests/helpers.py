@@ -94,7 +94,8 @@ PINNED: dict[str, dict[str, Any]] = {
     "model": {"token_mixer": "attention", "positions": "learned", "beta": 4.5},
     "train": {
         "precision": "fp32", "examples": "inputs", "prior_share": 0.0, "prior_target": "none",
-        "halting": False, "lr": 1e-3, "weight_decay": 0.1, "steps": 6, "warmup_steps": 2, "lr_schedule": "cosine", "beta_final": None, "ema": 0.995,
+        "halting": False, "lr": 1e-3, "weight_decay": 0.1, "steps": 6, "warmup_steps": 2,
+        "lr_schedule": "cosine", "beta_final": None, "ema": 0.995,
     },
 }  # fmt: skip
 
