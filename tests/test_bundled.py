@@ -1,0 +1,41 @@
+"""The model that comes with the package, on the boards that come with the repository, judged by the oracle."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gram_reasoning.build import BUNDLED, build_task, load_model
+from gram_reasoning.cli import main
+from gram_reasoning.recipes import get_recipe
+from oracles.nqueens import completions, is_solution
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def board(text: str) -> list[list[int]]:
+    return [[1 + (cell == "Q") for cell in row] for row in text.split("/")]
+
+
+@pytest.mark.parametrize("name", ["boards7.txt", "two7.txt"])
+def test_every_example_is_solved_and_held_out(name: str, capsys: pytest.CaptureFixture[str]):
+    assert main(["solve", str(EXAMPLES / name), "--samples", "100", "--json", "-"]) == 0
+    test = build_task(get_recipe("nqueens7-pocket"))
+    held_out = {test.compact(tokens) for tokens in test.split("test").inputs.tolist()}
+    items = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(items) == {"boards7.txt": 7, "two7.txt": 2}[name]
+    several = 0
+    for item in items:
+        assert item["input"] in held_out
+        assert item["known_solutions"] == len(completions(board(item["input"])))
+        found = [answer["answer"] for answer in item["answers"] if answer["verified"]]
+        assert found
+        assert all(is_solution(board(answer), board(item["input"])) for answer in found)
+        several += len(found) > 1
+    assert several >= 2, "the model finds several solutions of one board"
+
+
+def test_config_is_the_pocket_recipe():
+    for folder in BUNDLED.iterdir():
+        recipe, _, _ = load_model(folder)
+        assert recipe == get_recipe(recipe.name)
