@@ -365,3 +365,27 @@ def test_train_into_the_folder_where_it_is_called(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     assert main(["train", "nqueens7-pocket-debug", "--train.steps", "1", "--out", "."]) == 0
     assert (tmp_path / "config.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([""], "the argument: empty"),
+        (["......./..."], "no model for nqueens2"),
+        (["......../......../......../......../......../......../......../......"], "row 8: 6 cells, expected 8"),
+        (["......../......../......../......../......../......../......../........"], "no model for nqueens8"),
+        ([EMPTY, "--json", "/nowhere/x.jsonl"], "/nowhere"),
+        ([EMPTY, "--picture", "x.xyz"], "no picture format"),
+        ([EMPTY, "--threads", "0"], "--threads"),
+    ],
+)
+def test_solve_with_the_bundled_models(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]):
+    assert told in fails(capsys, "solve", *arguments)
+
+
+@pytest.mark.parametrize(("redirect", "told"), [("> /dev/full", "standard output"), ("<&-", "standard input: closed")])
+def test_closed_streams(redirect: str, told: str):
+    command = f"{sys.executable} -m gram_reasoning {'recipes' if '>' in redirect else 'solve -'} {redirect}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert told in done.stderr

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from gram_reasoning.config import Recipe, from_json
+from gram_reasoning.config import NQueensConfig, Recipe, from_json
 from gram_reasoning.errors import UserError
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.tasks.nqueens import NQueens
@@ -29,7 +29,12 @@ def build_model(recipe: Recipe, task: NQueens) -> Gram:
 def bundled_model(task: str, text: str, where: str) -> Path:
     """The model of the package that fits the first input of a text."""
     known = sorted(folder.name for folder in BUNDLED.glob(f"{task}*"))
-    name = f"{task}{NQueens.size_of(text)}"
+    size = NQueens.size_of(text)
+    if size == 0:
+        raise UserError(f"{where}: no board found, expected lines of cells (Q or .)")
+    if size in range(4, 13):
+        NQueens(NQueensConfig(size=size)).parse(text, where)  # a misshapen board is told as such
+    name = f"{task}{size}"
     if name not in known:
         raise UserError(
             f"{where}: no model for {name} comes with the package (it has {', '.join(known) or 'none'}), "

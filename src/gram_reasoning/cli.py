@@ -5,6 +5,7 @@ Exit codes: 0 done and solved; 1 ran, but not everything is solved; 2 bad input,
 
 import contextlib
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -47,13 +48,21 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _dispatch(arguments)
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+        return code
     except UserError as error:
         print(f"gram: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output is gone, as in `gram data X | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"gram: standard output cannot be written ({error.strerror})", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("gram: interrupted", file=sys.stderr)
         return 130
@@ -115,6 +124,20 @@ def _named(arguments: list[str], what: str, command: str) -> tuple[str, list[str
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
         raise UserError(f"{command}: expected {what} first (see `gram {command} --help`)")
     return arguments[0], arguments[1:]
+
+
+def _can_write(path: Path | None, suffixes: tuple[str, ...] = ()) -> None:
+    """Refuse an output that cannot be written before the work, not after it."""
+    if path is None or str(path) == "-":
+        return
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        what = "is a folder" if path.is_dir() else f"cannot be written (no folder {path.absolute().parent})"
+        raise UserError(f"{path}: {what}, expected the name of a file in a folder that exists")
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise UserError(f"{path}: no picture format, expected a name that ends in {', '.join(suffixes)}")
+
+
+PICTURES = (".png", ".pdf", ".svg", ".jpg")
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:
@@ -249,6 +272,7 @@ def _eval(arguments: list[str]) -> int:
     if name in ("-h", "--help"):
         _parse(EvalOptions, ["--help"], prog, example)
     options = _parse(EvalOptions, rest, prog, example)
+    _can_write(options.json)
 
     import torch
 
@@ -317,6 +341,8 @@ class SolveOptions:
     """Seed of the noise."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
+    threads: int | None = None
+    """CPU threads; the default is torch's."""
     json: Path | None = None
     """Also write one JSON object a board to this file; `-` prints them instead of the boards."""
     picture: Path | None = None
@@ -326,6 +352,8 @@ class SolveOptions:
 def _solve(arguments: list[str]) -> int:
     example = "gram solve boards.txt --all --samples 40 --picture boards.png"
     options = _parse(SolveOptions, arguments, "gram solve", example)
+    _can_write(options.json)
+    _can_write(options.picture, PICTURES)
     text, where = _read_puzzle(options.puzzle)
 
     from gram_reasoning.build import bundled_model, choose_device, load_model
@@ -333,6 +361,7 @@ def _solve(arguments: list[str]) -> int:
     from gram_reasoning.inference.solve import solve
 
     device = choose_device(options.device)
+    _set_threads(options.threads)
     folder = options.checkpoint or bundled_model(options.task, text, where)
     recipe, task, model = load_model(folder, device)
     sampler = _sampler(options, recipe.evaluation, model.supervision_steps)
@@ -357,8 +386,12 @@ def _solve(arguments: list[str]) -> int:
 
 def _read_puzzle(puzzle: str) -> tuple[str, str]:
     """The text of the input and its name in messages."""
+    if not puzzle.strip():
+        raise UserError("the argument: empty, expected a file, a board (rows joined by /) or - for standard input")
     try:
         if puzzle == "-":
+            if sys.stdin is None:
+                raise UserError("standard input: closed, expected boards")
             return sys.stdin.read(), "standard input"
         path = Path(puzzle)
         # A board of one line can be longer than a file name may be: then it is no file.
@@ -394,6 +427,7 @@ def _report(arguments: list[str]) -> int:
     options = _parse(ReportOptions, arguments, "gram report", example)
     if not options.runs:
         raise UserError("report: expected at least one folder of a run (see `gram report --help`)")
+    _can_write(options.picture, PICTURES)
     from gram_reasoning.analysis.runs import curves, load_run
     from gram_reasoning.evaluation.report import runs_table
 
