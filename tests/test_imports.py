@@ -10,7 +10,7 @@ import pytest
 import gram_reasoning
 
 ROOT = Path(gram_reasoning.__file__).parent
-TOP = {"training", "inference", "evaluation", "analysis", "recipes", "cli", "build", "__main__"}
+TOP = {"training", "inference", "evaluation", "analysis", "recipes", "cli", "border", "build", "__main__"}
 ONLY = {
     "errors": set(),
     "noise": set(),
@@ -22,11 +22,12 @@ ONLY = {
 NEVER = {
     "tasks": TOP | {"models", "nn"},
     "models": TOP | {"tasks"},
-    "inference": {"training", "evaluation", "recipes", "cli", "build", "__main__"},
-    "evaluation": {"training", "recipes", "cli", "build", "__main__"},
-    "training": {"recipes", "cli", "build", "__main__"},
-    "analysis": {"recipes", "cli", "build", "__main__"},
-    "build": {"cli", "__main__"},
+    "inference": {"training", "evaluation", "recipes", "cli", "border", "build", "__main__"},
+    "evaluation": {"training", "recipes", "cli", "border", "build", "__main__"},
+    "training": {"recipes", "cli", "border", "build", "__main__"},
+    "analysis": {"recipes", "cli", "border", "build", "__main__"},
+    "build": {"cli", "border", "__main__"},
+    "border": TOP - {"border"},
 }
 
 

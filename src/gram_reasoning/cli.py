@@ -3,24 +3,31 @@
 Exit codes: 0 done and solved; 1 ran, but not everything is solved; 2 bad input, in one line.
 """
 
-import contextlib
 import dataclasses
 import errno
-import io
 import json
 import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from gram_reasoning import __version__
+from gram_reasoning.border import (
+    PICTURES,
+    at_least_one,
+    can_write,
+    named,
+    parse,
+    progress,
+    read_puzzle,
+    set_threads,
+    write_lines,
+)
 from gram_reasoning.config import EvalConfig, GramConfig, NQueensConfig, TrainConfig
 from gram_reasoning.errors import UserError
-
-Options = TypeVar("Options")
 
 HELP = """usage: gram COMMAND [options]
 
@@ -97,61 +104,6 @@ def _version() -> str:
     return f"gram {__version__} (Python {platform.python_version()}, torch {torch.__version__}, {device})"
 
 
-def _parse(options: type[Options], arguments: list[str], prog: str, example: str, default: Any = None) -> Options:
-    """Parse with tyro; what it has to say about bad options becomes one line."""
-    caught = io.StringIO()
-    extra = {} if default is None else {"default": default}
-    try:
-        with contextlib.redirect_stderr(caught):
-            return tyro.cli(
-                options,
-                args=arguments,
-                prog=prog,
-                description=f"{options.__doc__}\n\nExample: {example}",
-                **extra,
-            )
-    except SystemExit as error:
-        if not error.code:
-            raise
-        lines = [line.strip("│╭╮╰╯─ ") for line in caught.getvalue().splitlines()]
-        told = [line for line in lines[1:] if line and "full helptext" not in line]
-        cut = next((i for i, line in enumerate(told) if line.startswith("Argument helptext")), len(told))
-        raise UserError(f"{' '.join(told[:cut])} (see `{prog} --help`)") from None
-
-
-def _named(arguments: list[str], what: str, command: str) -> tuple[str, list[str]]:
-    """The positional argument that must come first, and the rest."""
-    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
-        raise UserError(f"{command}: expected {what} first (see `gram {command} --help`)")
-    return arguments[0], arguments[1:]
-
-
-def _can_write(path: Path | None, suffixes: tuple[str, ...] = ()) -> None:
-    """Refuse an output that cannot be written before the work, not after it."""
-    if path is None or str(path) == "-":
-        return
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        what = "is a folder" if path.is_dir() else f"cannot be written (no folder {path.absolute().parent})"
-        raise UserError(f"{path}: {what}, expected the name of a file in a folder that exists")
-    if suffixes and path.suffix.lower() not in suffixes:
-        raise UserError(f"{path}: no picture format, expected a name that ends in {', '.join(suffixes)}")
-
-
-PICTURES = (".png", ".pdf", ".svg", ".jpg")
-
-
-def _write_lines(path: Path, lines: list[str]) -> None:
-    """Write a text file whole, or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        temporary.rename(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
-
-
 # -- train -----------------------------------------------------------------------------------------------------
 
 
@@ -178,15 +130,13 @@ class TrainOptions:
 
 
 def _train(arguments: list[str]) -> int:
-    name, rest = _named(arguments, "the name of a recipe", "train")
     example = "gram train nqueens7-pocket --out runs/seven --train.steps 2000"
-    if name in ("-h", "--help"):
-        _parse(TrainOptions, ["--help"], "gram train RECIPE", example)
+    name, rest = named(arguments, "the name of a recipe", TrainOptions, "gram train RECIPE", example)
     from gram_reasoning.recipes import get_recipe
 
     recipe = get_recipe(name)
     default = TrainOptions(task=recipe.task, model=recipe.model, train=recipe.train, evaluation=recipe.evaluation)
-    options = _parse(TrainOptions, rest, f"gram train {name}", example, default)
+    options = parse(TrainOptions, rest, f"gram train {name}", example, default)
     if options.max_minutes is not None and not options.max_minutes > 0:  # also refuses nan
         raise UserError(f"--max-minutes: got {options.max_minutes}, expected a number above 0")
     train = options.train if options.seed is None else dataclasses.replace(options.train, seed=options.seed)
@@ -198,12 +148,12 @@ def _train(arguments: list[str]) -> int:
     from gram_reasoning.training.trainer import NonFiniteLoss, Trainer
 
     device = choose_device(options.device)
-    _set_threads(options.threads)
+    set_threads(options.threads)
     task = build_task(recipe)
     run = options.out or Path("runs") / name
     trainer = Trainer(recipe, task, build_model(recipe, task), run, device)
     try:
-        with _progress(f"training {run}") as trainer.tick:
+        with progress(f"training {run}") as trainer.tick:
             how = trainer.fit(options.resume, options.max_minutes)
     except NonFiniteLoss as error:
         print(f"gram: {error}", file=sys.stderr)
@@ -212,27 +162,6 @@ def _train(arguments: list[str]) -> int:
     if how != "finished":
         print("go on with the same command and --resume")
     return 0 if trainer.stop_signal is None else 128 + trainer.stop_signal
-
-
-@contextlib.contextmanager
-def _progress(label: str):
-    """A progress bar on a terminal's stderr, as a function of (done, total); nothing where nobody looks."""
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        row = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(row, completed=done, total=total)
-
-
-def _set_threads(threads: int | None) -> None:
-    import torch
-
-    if threads is not None:
-        if threads < 1:
-            raise UserError(f"--threads: got {threads}, expected at least 1")
-        torch.set_num_threads(threads)
 
 
 # -- eval ------------------------------------------------------------------------------------------------------
@@ -267,12 +196,10 @@ class EvalOptions:
 
 
 def _eval(arguments: list[str]) -> int:
-    name, rest = _named(arguments, "the folder of a run or a model", "eval")
     prog, example = "gram eval CHECKPOINT", "gram eval runs/seven --samples 20 --steps 12 --json seven.json"
-    if name in ("-h", "--help"):
-        _parse(EvalOptions, ["--help"], prog, example)
-    options = _parse(EvalOptions, rest, prog, example)
-    _can_write(options.json)
+    name, rest = named(arguments, "the folder of a run or a model", EvalOptions, prog, example)
+    options = parse(EvalOptions, rest, prog, example)
+    can_write(options.json)
 
     import torch
 
@@ -280,25 +207,20 @@ def _eval(arguments: list[str]) -> int:
     from gram_reasoning.evaluation.evaluator import evaluate
     from gram_reasoning.evaluation.report import evaluation_table
 
-    _set_threads(options.threads)
+    set_threads(options.threads)
     recipe, task, model = load_model(Path(name), choose_device(options.device))
     sampler = _sampler(options, recipe.evaluation, model.supervision_steps)
     problems = task.split(options.split)
     if options.limit is not None:
-        _at_least_one("limit", options.limit)
+        at_least_one("limit", options.limit)
         problems = problems.subset(torch.arange(min(options.limit, len(problems))))
-    with _progress(f"evaluating {name}") as tick:
+    with progress(f"evaluating {name}") as tick:
         result = evaluate(model, task, problems, sampler, options.select, tick)
     result = {"checkpoint": name, "recipe": recipe.name, "split": options.split, "seed": options.seed, **result}
     print(evaluation_table(result))
     if options.json:
-        _write_lines(options.json, [json.dumps(result, indent=1)])
+        write_lines(options.json, [json.dumps(result, indent=1)])
     return 0
-
-
-def _at_least_one(name: str, value: int) -> None:
-    if value < 1:
-        raise UserError(f"--{name.replace('_', '-')}: got {value}, expected at least 1")
 
 
 def _sampler(options: Any, defaults: EvalConfig, trained_steps: int):
@@ -308,7 +230,7 @@ def _sampler(options: Any, defaults: EvalConfig, trained_steps: int):
     samples = defaults.samples if options.samples is None else options.samples
     steps = options.steps if options.steps is not None else defaults.steps or trained_steps
     for name, value in (("samples", samples), ("steps", steps), ("chunk", options.chunk)):
-        _at_least_one(name, value)
+        at_least_one(name, value)
     return SamplerConfig(samples=samples, steps=steps, halting=options.halting, chunk=options.chunk, seed=options.seed)
 
 
@@ -351,17 +273,17 @@ class SolveOptions:
 
 def _solve(arguments: list[str]) -> int:
     example = "gram solve boards.txt --all --samples 40 --picture boards.png"
-    options = _parse(SolveOptions, arguments, "gram solve", example)
-    _can_write(options.json)
-    _can_write(options.picture, PICTURES)
-    text, where = _read_puzzle(options.puzzle)
+    options = parse(SolveOptions, arguments, "gram solve", example)
+    can_write(options.json)
+    can_write(options.picture, PICTURES)
+    text, where = read_puzzle(options.puzzle)
 
     from gram_reasoning.build import bundled_model, choose_device, load_model
     from gram_reasoning.evaluation.report import solved_text
     from gram_reasoning.inference.solve import solve
 
     device = choose_device(options.device)
-    _set_threads(options.threads)
+    set_threads(options.threads)
     folder = options.checkpoint or bundled_model(options.task, text, where)
     recipe, task, model = load_model(folder, device)
     sampler = _sampler(options, recipe.evaluation, model.supervision_steps)
@@ -376,35 +298,12 @@ def _solve(arguments: list[str]) -> int:
         else:
             print(solved_text(task, item, place, options.all), flush=True)
     if options.json is not None and not to_stdout:
-        _write_lines(options.json, [json.dumps(item.to_json()) for item in solved])
+        write_lines(options.json, [json.dumps(item.to_json()) for item in solved])
     if options.picture is not None:
         from gram_reasoning.analysis.figures import picture_of_solutions
 
         picture_of_solutions(solved, options.picture)
     return 0 if all(item.solutions for item in solved) else 1
-
-
-def _read_puzzle(puzzle: str) -> tuple[str, str]:
-    """The text of the input and its name in messages."""
-    if not puzzle.strip():
-        raise UserError("the argument: empty, expected a file, a board (rows joined by /) or - for standard input")
-    try:
-        if puzzle == "-":
-            if sys.stdin is None:
-                raise UserError("standard input: closed, expected boards")
-            return sys.stdin.read(), "standard input"
-        path = Path(puzzle)
-        # A board of one line can be longer than a file name may be: then it is no file.
-        if len(puzzle) < 256 and "\n" not in puzzle and path.exists():
-            return path.read_text(encoding="utf-8"), puzzle
-    except UnicodeDecodeError as error:
-        name = "standard input" if puzzle == "-" else puzzle
-        raise UserError(f"{name}: not text (byte {error.start} is not UTF-8), expected boards") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{puzzle!r}: cannot be read ({error})") from error
-    if ("/" not in puzzle and "\n" not in puzzle) or puzzle.endswith(".txt"):
-        raise UserError(f"{puzzle!r}: no such file, and no board (rows joined by /)")
-    return puzzle, "the argument"
 
 
 # -- report ----------------------------------------------------------------------------------------------------
@@ -424,10 +323,10 @@ class ReportOptions:
 
 def _report(arguments: list[str]) -> int:
     example = "gram report runs/seven runs/literal --picture curves.png"
-    options = _parse(ReportOptions, arguments, "gram report", example)
+    options = parse(ReportOptions, arguments, "gram report", example)
     if not options.runs:
         raise UserError("report: expected at least one folder of a run (see `gram report --help`)")
-    _can_write(options.picture, PICTURES)
+    can_write(options.picture, PICTURES)
     from gram_reasoning.analysis.runs import curves, load_run
     from gram_reasoning.evaluation.report import runs_table
 
@@ -452,11 +351,9 @@ class DataOptions:
 
 
 def _data(arguments: list[str]) -> int:
-    name, rest = _named(arguments, "the name of a recipe", "data")
     prog, example = "gram data RECIPE", "gram data nqueens7-pocket --split test --out test.txt"
-    if name in ("-h", "--help"):
-        _parse(DataOptions, ["--help"], prog, example)
-    options = _parse(DataOptions, rest, prog, example)
+    name, rest = named(arguments, "the name of a recipe", DataOptions, prog, example)
+    options = parse(DataOptions, rest, prog, example)
     from gram_reasoning.recipes import get_recipe
 
     recipe = get_recipe(name)
@@ -467,7 +364,7 @@ def _data(arguments: list[str]) -> int:
     if options.out is None:
         print("\n".join(lines))
     else:
-        _write_lines(options.out, lines)
+        write_lines(options.out, lines)
         print(f"{len(lines)} inputs written to {options.out}")
     return 0
 
@@ -481,7 +378,7 @@ class RecipesOptions:
 
 
 def _recipes(arguments: list[str]) -> int:
-    options = _parse(RecipesOptions, arguments, "gram recipes", "gram recipes --json")
+    options = parse(RecipesOptions, arguments, "gram recipes", "gram recipes --json")
     from gram_reasoning.recipes import RECIPES
 
     if options.json:
