@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from gram_reasoning.build import build_model
-from gram_reasoning.config import GramConfig, NQueensConfig, Recipe, TrainConfig
+from gram_reasoning.config import GramConfig, Recipe, TrainConfig
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.recipes import get_recipe
+from gram_reasoning.task_configs import NQueensConfig
 from gram_reasoning.tasks.nqueens import NQueens
 from gram_reasoning.training.deep_supervision import Slots
 from gram_reasoning.training.trainer import Trainer

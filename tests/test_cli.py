@@ -159,7 +159,7 @@ def test_bad_values(command: str, options: list[str], told: str, model: str, cap
 
 
 BAD_BOARDS = [
-    ("Q..", "no such file, and no board"),
+    ("Q..", "no such file, and no puzzle"),
     ("Q.../..../....", "a board of 3 rows, expected 4 rows"),
     ("Q.../..../..../...", "row 4: 3 cells, expected 4"),
     ("Q.../..X./..../....", "row 2, cell 3: 'X', expected Q"),

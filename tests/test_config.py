@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gram_reasoning.config import EvalConfig, GramConfig, NQueensConfig, Recipe, TrainConfig, from_json, to_json
+from gram_reasoning.config import EvalConfig, GramConfig, Recipe, TrainConfig, from_json, to_json
 from gram_reasoning.errors import UserError
 from gram_reasoning.recipes import RECIPES, get_recipe
+from gram_reasoning.task_configs import NQueensConfig
 
 BASE = get_recipe("nqueens7-pocket-debug")
 RECIPE_JSON = to_json(BASE)

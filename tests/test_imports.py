@@ -15,9 +15,10 @@ ONLY = {
     "errors": set(),
     "noise": set(),
     "types": set(),
-    "config": {"errors"},
+    "config": {"errors", "task_configs"},
+    "task_configs": {"errors"},
     "nn": {"nn"},
-    "recipes": {"recipes", "config", "errors"},
+    "recipes": {"recipes", "config", "task_configs", "errors"},
 }
 NEVER = {
     "tasks": TOP | {"models", "nn"},

@@ -6,6 +6,7 @@ Whatever a user can get wrong here becomes a UserError, one line; nothing import
 import contextlib
 import io
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, TypeVar
@@ -116,6 +117,7 @@ def read_puzzle(puzzle: str) -> tuple[str, str]:
         raise UserError(f"{name}: not text (byte {error.start} is not UTF-8), expected boards") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{puzzle!r}: cannot be read ({error})") from error
-    if ("/" not in puzzle and "\n" not in puzzle) or puzzle.endswith(".txt"):
-        raise UserError(f"{puzzle!r}: no such file, and no board (rows joined by /)")
+    is_text = re.search(r"[/\s]", puzzle) or re.fullmatch(r"[\d._*-]+", puzzle)  # a line of digits is a Sudoku
+    if not is_text or Path(puzzle).suffix in (".txt", ".csv", ".col", ".json"):
+        raise UserError(f"{puzzle!r}: no such file, and no puzzle (rows joined by /)")
     return puzzle, "the argument"

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import torch
 
-from gram_reasoning.config import NQueensConfig, Recipe, from_json
-from gram_reasoning.errors import UserError
+from gram_reasoning.config import Recipe, from_json
+from gram_reasoning.errors import UserError, check
 from gram_reasoning.models.gram import Gram
+from gram_reasoning.task_configs import KINDS, TaskConfig
+from gram_reasoning.tasks.base import Task
 from gram_reasoning.tasks.nqueens import NQueens
 from gram_reasoning.training import checkpoint
 
@@ -14,36 +16,43 @@ BUNDLED = Path(__file__).parent / "pretrained"
 """Models that come with the package, one folder each."""
 
 
-def build_task(recipe: Recipe) -> NQueens:
+TASKS: dict[str, type[Task]] = {task.name: task for task in (NQueens,)}
+"""Every kind of task and its class; the names are the kinds of their configs."""
+
+
+def register(config: type[TaskConfig], task: type[Task]) -> None:
+    """Add a task of your own, so that recipes, checkpoints and commands know it (docs/own-task.md)."""
+    if config.kind != task.name:
+        raise ValueError(f"{config.__name__}.kind is {config.kind!r}, but {task.__name__}.name is {task.name!r}")
+    KINDS[config.kind], TASKS[config.kind] = config, task
+
+
+def build_task(recipe: Recipe) -> Task:
     """The recipe's task."""
-    return NQueens(recipe.task)
+    return TASKS[recipe.task.kind](recipe.task)
 
 
-def build_model(recipe: Recipe, task: NQueens) -> Gram:
+def build_model(recipe: Recipe, task: Task) -> Gram:
     """The recipe's model with fresh weights, drawn from the recipe's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.train.seed)
         return Gram(recipe.model, task.length, task.vocab)
 
 
-def bundled_model(task: str, text: str, where: str) -> Path:
+def bundled_model(kind: str, text: str, where: str) -> Path:
     """The model of the package that fits the first input of a text."""
-    known = sorted(folder.name for folder in BUNDLED.glob(f"{task}*"))
-    size = NQueens.size_of(text)
-    if size == 0:
-        raise UserError(f"{where}: no board found, expected lines of cells (Q or .)")
-    if size in range(4, 13):
-        NQueens(NQueensConfig(size=size)).parse(text, where)  # a misshapen board is told as such
-    name = f"{task}{size}"
+    check(kind in TASKS, "--task", kind, f"one of {', '.join(TASKS)}")
+    name = TASKS[kind].model_name(text, where)
+    known = sorted(folder.name for folder in BUNDLED.glob(f"{kind}*"))
     if name not in known:
         raise UserError(
             f"{where}: no model for {name} comes with the package (it has {', '.join(known) or 'none'}), "
-            "expected another board or --checkpoint"
+            "expected another input or --checkpoint"
         )
     return BUNDLED / name
 
 
-def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Recipe, NQueens, Gram]:
+def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Recipe, Task, Gram]:
     """A trained model from a run, from a run's model folder, or from a shared one; averaged weights.
 
     Raises:

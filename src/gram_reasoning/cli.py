@@ -26,8 +26,9 @@ from gram_reasoning.border import (
     set_threads,
     write_lines,
 )
-from gram_reasoning.config import EvalConfig, GramConfig, NQueensConfig, TrainConfig
-from gram_reasoning.errors import UserError
+from gram_reasoning.config import EvalConfig, GramConfig, TrainConfig, to_json
+from gram_reasoning.errors import UserError, check
+from gram_reasoning.task_configs import KINDS, NQueensConfig, TaskConfig
 
 HELP = """usage: gram COMMAND [options]
 
@@ -123,7 +124,7 @@ class TrainOptions:
     """auto, cpu, cuda, cuda:1, mps."""
     threads: int | None = None
     """CPU threads; the default is torch's."""
-    task: NQueensConfig = field(default_factory=NQueensConfig)
+    task: TaskConfig = field(default_factory=NQueensConfig)
     model: GramConfig = field(default_factory=GramConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluation: EvalConfig = field(default_factory=EvalConfig)
@@ -243,8 +244,8 @@ class SolveOptions:
 
     puzzle: Annotated[str, tyro.conf.Positional] = "-"
     """A file of boards, a board as text (rows joined by /), or - for standard input."""
-    task: Literal["nqueens"] = "nqueens"
-    """What the input is."""
+    task: str | None = None
+    """What the input is (its kind, such as nqueens); the default is the checkpoint's task, or nqueens without one."""
     checkpoint: Path | None = None
     """A run or a model folder; the default is the model that comes with the package for that board size."""
     samples: int | None = None
@@ -276,6 +277,7 @@ def _solve(arguments: list[str]) -> int:
     options = parse(SolveOptions, arguments, "gram solve", example)
     can_write(options.json)
     can_write(options.picture, PICTURES)
+    check(options.task in (None, *KINDS), "--task", options.task, f"one of {', '.join(KINDS)}")
     text, where = read_puzzle(options.puzzle)
 
     from gram_reasoning.build import bundled_model, choose_device, load_model
@@ -284,8 +286,9 @@ def _solve(arguments: list[str]) -> int:
 
     device = choose_device(options.device)
     set_threads(options.threads)
-    folder = options.checkpoint or bundled_model(options.task, text, where)
+    folder = options.checkpoint or bundled_model(options.task or "nqueens", text, where)
     recipe, task, model = load_model(folder, device)
+    check(options.task in (None, task.name), "--task", options.task, f"{task.name}, the task of {folder}")
     sampler = _sampler(options, recipe.evaluation, model.supervision_steps)
     boards = task.parse(text, where)
     to_stdout = options.json is not None and str(options.json) == "-"
@@ -302,7 +305,7 @@ def _solve(arguments: list[str]) -> int:
     if options.picture is not None:
         from gram_reasoning.analysis.figures import picture_of_solutions
 
-        picture_of_solutions(solved, options.picture)
+        picture_of_solutions(task, solved, options.picture)
     return 0 if all(item.solutions for item in solved) else 1
 
 
@@ -382,7 +385,7 @@ def _recipes(arguments: list[str]) -> int:
     from gram_reasoning.recipes import RECIPES
 
     if options.json:
-        print(json.dumps({name: dataclasses.asdict(recipe) for name, recipe in RECIPES.items()}, indent=1))
+        print(json.dumps({name: to_json(recipe) for name, recipe in RECIPES.items()}, indent=1))
         return 0
     width = max(map(len, RECIPES))
     for name, recipe in RECIPES.items():

@@ -10,40 +10,8 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from gram_reasoning.errors import UserError
-
-
-@dataclass(frozen=True, kw_only=True)
-class NQueensConfig:
-    """N queens on an N x N board, some of them given: complete the board."""
-
-    size: int = 8
-    """Side of the board, 4 to 12."""
-    min_removed: int | None = None
-    """Fewest queens taken away from a full board; None means size - 3, as in the paper."""
-    max_removed: int | None = None
-    """Most queens taken away; None means size - 1, as in the paper. `size` includes the empty board."""
-    split_seed: int = 0
-    """Which inputs are held out."""
-    test_share: float = 0.15
-    """Share of the unique inputs held out as the test split."""
-    validation_share: float = 0.05
-    """Share of the unique inputs held out of training for monitoring and choosing."""
-
-    def __post_init__(self) -> None:
-        _check(4 <= self.size <= 12, "task.size", self.size, "a board side from 4 to 12")
-        low, high = self.removed
-        _check(1 <= low <= high <= self.size, "task.min_removed", (low, high), "1 <= min <= max <= size")
-        _check(0 < self.test_share < 0.9, "task.test_share", self.test_share, "a share in (0, 0.9)")
-        _check(0 < self.validation_share < 0.9, "task.validation_share", self.validation_share, "(0, 0.9)")
-        _check(self.test_share + self.validation_share < 1, "task.test_share", self.test_share, "room to train")
-
-    @property
-    def removed(self) -> tuple[int, int]:
-        """Fewest and most queens removed, the defaults filled in."""
-        low = self.size - 3 if self.min_removed is None else self.min_removed
-        high = self.size - 1 if self.max_removed is None else self.max_removed
-        return low, high
+from gram_reasoning.errors import UserError, check
+from gram_reasoning.task_configs import KINDS, TaskConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,15 +78,15 @@ class GramConfig:
 
     def __post_init__(self) -> None:
         for name in ("hidden_size", "num_heads", "mlp_size", "mixer_size", "num_layers", "prefix_tokens"):
-            _check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
+            check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
         for name in ("low_steps", "transitions", "supervision_steps"):
-            _check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
+            check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
         head = self.hidden_size / self.num_heads
-        _check(head % 2 == 0, "model.num_heads", self.num_heads, "hidden_size / num_heads an even number")
-        _check(self.beta >= 0, "model.beta", self.beta, "at least 0")
-        _check(0 <= self.kl_balance <= 1, "model.kl_balance", self.kl_balance, "a share in [0, 1]")
+        check(head % 2 == 0, "model.num_heads", self.num_heads, "hidden_size / num_heads an even number")
+        check(self.beta >= 0, "model.beta", self.beta, "at least 0")
+        check(0 <= self.kl_balance <= 1, "model.kl_balance", self.kl_balance, "a share in [0, 1]")
         ordered = 0 < self.sigma_min < self.sigma_start < self.sigma_max
-        _check(ordered, "model.sigma_start", self.sigma_start, "0 < sigma_min < sigma_start < sigma_max")
+        check(ordered, "model.sigma_start", self.sigma_start, "0 < sigma_min < sigma_start < sigma_max")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,20 +164,20 @@ class TrainConfig:
     def __post_init__(self) -> None:
         least_one = "batch_size accumulation trajectories_per_input candidates log_every eval_every eval_inputs"
         for name in [*least_one.split(), "eval_samples", "checkpoint_every"]:
-            _check(getattr(self, name) >= 1, f"train.{name}", getattr(self, name), "at least 1")
+            check(getattr(self, name) >= 1, f"train.{name}", getattr(self, name), "at least 1")
         for name in ("steps", "warmup_steps"):
-            _check(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "at least 0")
+            check(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "at least 0")
         for name in ("prior_share", "halt_exploration", "beta_hold"):
-            _check(0 <= getattr(self, name) <= 1, f"train.{name}", getattr(self, name), "a share in [0, 1]")
+            check(0 <= getattr(self, name) <= 1, f"train.{name}", getattr(self, name), "a share in [0, 1]")
         for name in ("lr", "muon_lr", "clip"):
-            _check(getattr(self, name) > 0, f"train.{name}", getattr(self, name), "above 0")
-        _check(self.beta_final is None or self.beta_final > 0, "train.beta_final", self.beta_final, "above 0")
+            check(getattr(self, name) > 0, f"train.{name}", getattr(self, name), "above 0")
+        check(self.beta_final is None or self.beta_final > 0, "train.beta_final", self.beta_final, "above 0")
         for name in ("beta1", "beta2"):
-            _check(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "a decay in [0, 1)")
-        _check(0 <= self.ema < 1, "train.ema", self.ema, "a decay in [0, 1)")
-        _check(self.weight_decay >= 0, "train.weight_decay", self.weight_decay, "at least 0")
+            check(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "a decay in [0, 1)")
+        check(0 <= self.ema < 1, "train.ema", self.ema, "a decay in [0, 1)")
+        check(self.weight_decay >= 0, "train.weight_decay", self.weight_decay, "at least 0")
         part = self.trajectories_per_input * self.accumulation
-        _check(
+        check(
             self.batch_size % part == 0,
             "train.batch_size",
             self.batch_size,
@@ -227,8 +195,8 @@ class EvalConfig:
     """Supervision steps of each; None means as many as in training."""
 
     def __post_init__(self) -> None:
-        _check(self.samples >= 1, "evaluation.samples", self.samples, "at least 1")
-        _check(self.steps is None or self.steps >= 1, "evaluation.steps", self.steps, "at least 1")
+        check(self.samples >= 1, "evaluation.samples", self.samples, "at least 1")
+        check(self.steps is None or self.steps >= 1, "evaluation.steps", self.steps, "at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,22 +206,29 @@ class Recipe:
     name: str
     summary: str
     """One line: what it is, what it costs, what to expect."""
-    task: NQueensConfig
+    task: TaskConfig
     model: GramConfig
     train: TrainConfig
     evaluation: EvalConfig = field(default_factory=EvalConfig)
 
 
 def to_json(config: Any) -> dict[str, Any]:
-    """The config as plain JSON values."""
-    return dataclasses.asdict(config)
+    """The config as plain JSON values; a task's carry its kind."""
+    kind = {"kind": config.kind} if isinstance(config, TaskConfig) else {}
+    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    return kind | {name: to_json(v) if dataclasses.is_dataclass(v) else v for name, v in values.items()}
 
 
 def from_json(cls: type, values: Any, where: str = "config") -> Any:
     """Build a config of class `cls` from what `to_json` gave; unknown or ill-typed entries are a UserError."""
     if not isinstance(values, dict):
         raise UserError(f"{where}: expected an object, got {type(values).__name__}")
-    hints = typing.get_type_hints(cls)
+    if cls is TaskConfig:
+        kind = values.get("kind")
+        kind = kind if isinstance(kind, str) else ""
+        check(kind in KINDS, f"{where}.kind", kind, f"one of {', '.join(KINDS)}")
+        return from_json(KINDS[kind], {name: v for name, v in values.items() if name != "kind"}, where)
+    hints = {f.name: typing.get_type_hints(cls)[f.name] for f in dataclasses.fields(cls)}
     unknown = sorted(set(values) - set(hints))
     if unknown:
         raise UserError(f"{where}: unknown field {unknown[0]!r} (known: {', '.join(sorted(hints))})")
@@ -272,7 +247,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return from_json(typing.cast(type, hint), value, where)
     if typing.get_origin(hint) is Literal:
-        _check(value in typing.get_args(hint), where, value, f"one of {', '.join(map(str, typing.get_args(hint)))}")
+        check(value in typing.get_args(hint), where, value, f"one of {', '.join(map(str, typing.get_args(hint)))}")
         return value
     allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if float in allowed and type(value) is int:
@@ -281,8 +256,3 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         names = " or ".join(kind.__name__ for kind in allowed)
         raise UserError(f"{where}: got {value!r}, expected {names}")
     return value
-
-
-def _check(holds: bool, name: str, value: Any, expected: str) -> None:
-    if not holds:
-        raise UserError(f"{name}: got {value!r}, expected {expected}")

@@ -7,3 +7,9 @@ class UserError(ValueError):
     The command line prints it and exits with code 2; anything else that is raised is a bug and keeps its
     traceback.
     """
+
+
+def check(holds: bool, name: str, value: object, expected: str) -> None:
+    """Raise the UserError of a setting that is out of range, unless `holds`."""
+    if not holds:
+        raise UserError(f"{name}: got {value!r}, expected {expected}")

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gram_reasoning import noise
-from gram_reasoning.config import NQueensConfig
 from gram_reasoning.errors import UserError
+from gram_reasoning.task_configs import NQueensConfig
 from gram_reasoning.tasks import nqueens
 from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.nqueens import NQueens, all_solutions
@@ -156,7 +156,7 @@ def test_kinds_of_input_are_spread_over_the_splits() -> None:
 
 def test_split_is_the_same_in_another_process() -> None:
     script = (
-        "from gram_reasoning.config import NQueensConfig; from gram_reasoning.tasks.nqueens import NQueens; "
+        "from gram_reasoning.task_configs import NQueensConfig; from gram_reasoning.tasks.nqueens import NQueens; "
         f"puzzle = NQueens(NQueensConfig(size=5)); parts = [puzzle.split(name) for name in {SPLITS}]; "
         "print([(part.inputs.tolist(), part.members.tolist(), part.first.tolist()) for part in parts])"
     )
@@ -270,7 +270,7 @@ def test_text_is_read_back(board: oracle.Board) -> None:
         [(name, read)] = puzzle.parse(text, "file")
         assert name == "file, line 1"
         assert tuple(read.tolist()) == tokens
-        assert NQueens.size_of(text) == len(board)
+        assert NQueens.model_name(text, "file") == f"nqueens{len(board)}"
     assert puzzle.format(tokens).count("\n") == len(board) - 1
     assert puzzle.compact(tokens).count("/") == len(board) - 1
 

@@ -13,27 +13,39 @@ from matplotlib.figure import Figure
 
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.solve import Solved
+from gram_reasoning.tasks.base import Task
 
 GIVEN, FOUND = "#1b1b1b", "#c8452f"
 
 
-def draw_board(axes: Axes, tokens: Sequence[int], given: Sequence[int]) -> None:
-    """One N-Queens board; given queens dark, the model's red."""
-    size = round(len(tokens) ** 0.5)
-    squares = np.indices((size, size)).sum(0) % 2
+def draw_board(axes: Axes, cells: Sequence[Sequence[str]], given: Sequence[Sequence[str]]) -> None:
+    """One board of the symbols in its squares; given ones dark, the model's red."""
+    squares = np.indices((len(cells), len(cells[0]))).sum(0) % 2
     axes.imshow(squares, cmap="Greys", vmin=-0.6, vmax=4, interpolation="nearest")
-    for cell, token in enumerate(tokens):
-        if token == 2:
-            row, column = divmod(cell, size)
-            colour = GIVEN if given[cell] == 2 else FOUND
+    for row, line in enumerate(cells):
+        for column, symbol in enumerate(line):
+            colour = GIVEN if given[row][column] == symbol else FOUND
             axes.text(
-                column, row + 0.07, "♛", ha="center", va="center", fontsize=15, color=colour, family="DejaVu Sans"
+                column, row + 0.07, symbol, ha="center", va="center", fontsize=15, color=colour, family="DejaVu Sans"
             )
     axes.set_xticks([])
     axes.set_yticks([])
 
 
-def picture_of_solutions(solved: Sequence[Solved], path: Path, most: int = 6, boards: int = 8) -> None:
+def _draw(axes: Axes, task: Task, tokens: Sequence[int], given: Sequence[int]) -> None:
+    """A board where the task has one, else its text."""
+    axes.axis("on")
+    cells, before = task.cells(tokens), task.cells(given)
+    if cells is not None and before is not None:
+        draw_board(axes, cells, before)
+    else:
+        axes.set_xticks([])
+        axes.set_yticks([])
+        text = task.format(tokens)
+        axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, family="DejaVu Sans Mono")
+
+
+def picture_of_solutions(task: Task, solved: Sequence[Solved], path: Path, most: int = 6, boards: int = 8) -> None:
     """Up to `boards` inputs, one a row: the input, then up to `most` distinct valid solutions with their votes."""
     rows = list(solved)[:boards]
     columns = 1 + max(1, min(most, max(len(s.solutions) for s in rows)))
@@ -43,13 +55,12 @@ def picture_of_solutions(solved: Sequence[Solved], path: Path, most: int = 6, bo
     for line, item in zip(grid, rows, strict=True):
         for axes in line:
             axes.axis("off")
-        line[0].axis("on")
-        draw_board(line[0], item.tokens, item.tokens)
+        _draw(line[0], task, item.tokens, item.tokens)
         found = item.solutions
-        line[0].set_title(f"{len(found)} of {item.known_solutions} found", fontsize=9, fontweight="bold")
+        of = "" if item.known_solutions is None else f" of {item.known_solutions}"
+        line[0].set_title(f"{len(found)}{of} found", fontsize=9, fontweight="bold")
         for axes, answer in zip(line[1:], found, strict=False):
-            axes.axis("on")
-            draw_board(axes, answer.tokens, item.tokens)
+            _draw(axes, task, answer.tokens, item.tokens)
             axes.set_title(f"{answer.votes} of {item.samples} samples", fontsize=8)
     save(figure, path)
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from gram_reasoning import noise
 from gram_reasoning.evaluation.metrics import Found, summarize, tally
 from gram_reasoning.inference.sampler import SamplerConfig, sample
-from gram_reasoning.inference.select import Rule, rank
+from gram_reasoning.inference.select import Rule, in_standard_form, rank
 from gram_reasoning.models.base import RecursiveModel
-from gram_reasoning.tasks.base import Problems, Task
+from gram_reasoning.tasks.base import Problems, Task, learnt
 from gram_reasoning.types import Batch, Candidates
 
 
@@ -24,15 +24,28 @@ def evaluate(
     rule: Rule = "majority",
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Accuracy and coverage on `problems` (see metrics.summarize), with the average number of steps."""
-    candidates = sample(model, problems.inputs, config, tick=tick)
-    return {
+    """What the answers to `problems` are worth, with the average number of steps.
+
+    Accuracy and coverage by the rules (metrics.summarize), conflicts and the task's own measures, each where the task
+    has it.
+    """
+    candidates = in_standard_form(task, problems.inputs, sample(model, problems.inputs, config, tick=tick))
+    result: dict[str, Any] = {
         "steps": config.steps,
         "halting": config.halting,
         "mean_steps": float(candidates.steps.float().mean()),
         "select": rule,
-        **summarize(judge(task, problems, candidates), chosen(candidates, rule)),
+        "inputs": len(problems),
+        "samples": config.samples,
     }
+    if (found := judge(task, problems, candidates)) is not None:
+        result |= summarize(found, chosen(candidates, rule))
+    if (conflicts := task.conflicts(*_rows(problems, candidates))) is not None:
+        mean = float(conflicts.float().mean())
+        result["conflicts"] = {"mean": mean, "sum_over_inputs": mean * len(problems)}
+    if measures := task.measures(candidates.answers, problems):
+        result["measures"] = measures
+    return result
 
 
 def chosen(candidates: Candidates, rule: Rule) -> np.ndarray:
@@ -41,14 +54,21 @@ def chosen(candidates: Candidates, rule: Rule) -> np.ndarray:
     return np.array([rank(answers, values, rule)[0].first for answers, values in pairs])
 
 
-def judge(task: Task, problems: Problems, candidates: Candidates) -> Found:
-    """Which sampled answers are right, and how many of them differ."""
-    M, N, L = candidates.answers.shape
-    inputs = problems.inputs.to(candidates.answers.device).long().repeat_interleave(N, 0)
-    reward = task.reward(candidates.answers.view(M * N, L), inputs)
-    assert reward is not None, "a task without rules is judged by its own metrics"
-    valid = (reward == 1).view(M, N)
-    return tally(candidates.answers.cpu().numpy(), valid.cpu().numpy(), problems.count.cpu().numpy())
+def judge(task: Task, problems: Problems, candidates: Candidates) -> Found | None:
+    """Which sampled answers are right, and how many of them differ; None for a task without rules."""
+    reward = task.reward(*_rows(problems, candidates))
+    if reward is None:
+        return None
+    valid = (reward == 1).view(candidates.values.shape)
+    answers, solutions = candidates.answers.cpu().numpy(), problems.count.cpu().numpy()
+    return tally(answers, valid.cpu().numpy(), solutions, problems.complete)
+
+
+def _rows(problems: Problems, candidates: Candidates) -> tuple[Tensor, Tensor]:
+    """Each answer beside its input: both (M * N, L)."""
+    answers = candidates.answers.flatten(0, 1)
+    inputs = problems.inputs.to(answers.device).long()
+    return answers, inputs.repeat_interleave(candidates.answers.shape[1], 0)
 
 
 @torch.no_grad()
@@ -64,7 +84,7 @@ def bounds(model: RecursiveModel, problems: Problems, beta_nats: float, seed: in
     device = next(model.parameters()).device
     rows = torch.arange(len(problems), device=device)
     drawn = noise.choice(noise.keys(seed, "elbo target", rows), problems.count.to(device))
-    targets: Tensor = problems.to(device).solution(rows, drawn)
+    targets = learnt(problems.to(device).solution(rows, drawn))
     posterior = torch.ones(len(rows), dtype=torch.bool, device=device)
     batch = Batch(problems.inputs.to(device).long(), targets, posterior)
     steps = model.supervision_steps

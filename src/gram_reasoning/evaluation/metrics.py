@@ -17,10 +17,11 @@ class Found:
 
     valid: np.ndarray  # (M, N) bool: the trajectory's answer is right
     distinct: np.ndarray  # (M, N) int: distinct valid answers among the first 1..N trajectories
-    solutions: np.ndarray  # n (M,) int
+    solutions: np.ndarray  # known solutions n (M,) int
+    complete: bool = True  # whether those are all there are
 
 
-def tally(answers: np.ndarray, valid: np.ndarray, solutions: np.ndarray) -> Found:
+def tally(answers: np.ndarray, valid: np.ndarray, solutions: np.ndarray, complete: bool = True) -> Found:
     """Count distinct valid answers. answers (M, N, L), valid (M, N), solutions (M,)."""
     distinct = np.zeros(valid.shape, dtype=np.int64)
     for m, (row, good) in enumerate(zip(answers, valid, strict=True)):
@@ -29,7 +30,7 @@ def tally(answers: np.ndarray, valid: np.ndarray, solutions: np.ndarray) -> Foun
             if right:
                 seen.add(answer.tobytes())
             distinct[m, k] = len(seen)
-    return Found(valid, distinct, solutions)
+    return Found(valid, distinct, solutions, complete)
 
 
 def independent_ceiling(solutions: np.ndarray, samples: int) -> np.ndarray:
@@ -54,31 +55,36 @@ def wilson(successes: float, trials: float, z: float = 1.96) -> tuple[float, flo
 
 
 def summarize(found: Found, chosen: np.ndarray) -> dict[str, Any]:
-    """All numbers of a test run, as plain values. chosen (M,): the sample that stands for each input."""
+    """All numbers of a test run, as plain values. chosen (M,): the sample that stands for each input.
+
+    Where not all solutions are known there is no coverage and no paper protocol.
+    """
     samples = found.valid.shape[1]
-    several = found.solutions > 1
     result: dict[str, Any] = {
-        "inputs": len(found.solutions),
+        "inputs": len(found.valid),
         "samples": samples,
         "macro": _protocol(found, chosen, "macro"),
+    }
+    n = found.solutions
+    if not found.complete:
+        result["macro"]["distinct_valid_answers"] = float(found.distinct[:, -1].mean())
+        return result
+    result |= {
         "paper": _protocol(found, chosen, "paper"),
-        "by_solutions": _by_solutions(found),
+        "by_solutions": _by_solutions(found, n),
         "coverage_by_samples": {
-            str(k): {name: _coverage(found, found.distinct[:, k - 1], name) for name in ("macro", "paper")}
+            str(k): {name: _coverage(n, found.distinct[:, k - 1], name) for name in ("macro", "paper")}
             for k in range(1, samples + 1)
         },
     }
+    several = n > 1
     if several.any():
-        part = Found(found.valid[several], found.distinct[several], found.solutions[several])
-        result["macro_several"] = {
-            "inputs": int(several.sum()),
-            **_protocol(part, chosen[several], "macro"),
-        }
+        part = Found(found.valid[several], found.distinct[several], n[several])
+        result["macro_several"] = {"inputs": int(several.sum()), **_protocol(part, chosen[several], "macro")}
     return result
 
 
-def _coverage(found: Found, distinct: np.ndarray, protocol: str) -> float:
-    n = found.solutions
+def _coverage(n: np.ndarray, distinct: np.ndarray, protocol: str) -> float:
     if protocol == "macro":
         return float((distinct / n).mean())
     return float((distinct * n).sum() / (n * n).sum())
@@ -86,27 +92,32 @@ def _coverage(found: Found, distinct: np.ndarray, protocol: str) -> float:
 
 def _protocol(found: Found, chosen: np.ndarray, protocol: str) -> dict[str, Any]:
     M, samples = found.valid.shape
-    weight = np.ones(M) if protocol == "macro" else found.solutions.astype(np.float64)
+    n = found.solutions
+    weight = np.ones(M) if protocol == "macro" else n.astype(np.float64)
     weight = weight / weight.sum()
     choice = float((found.valid[np.arange(M), chosen] * weight).sum())
-    return {
+    accuracy = {
         "single_sample_accuracy": float((found.valid.mean(1) * weight).sum()),
         "selected_accuracy": choice,
         "selected_interval": list(wilson(choice * M, M)),
         "best_of_samples_accuracy": float((found.valid.any(1) * weight).sum()),
-        "coverage": _coverage(found, found.distinct[:, -1], protocol),
-        "independent_ceiling": _coverage(found, independent_ceiling(found.solutions, samples), protocol),
-        "no_repeat_ceiling": _coverage(found, no_repeat_ceiling(found.solutions, samples), protocol),
+    }
+    if not found.complete:
+        return accuracy
+    return accuracy | {
+        "coverage": _coverage(n, found.distinct[:, -1], protocol),
+        "independent_ceiling": _coverage(n, independent_ceiling(n, samples), protocol),
+        "no_repeat_ceiling": _coverage(n, no_repeat_ceiling(n, samples), protocol),
     }
 
 
-def _by_solutions(found: Found) -> dict[str, dict[str, float]]:
+def _by_solutions(found: Found, n: np.ndarray) -> dict[str, dict[str, float]]:
     return {
-        str(n): {
-            "inputs": int((found.solutions == n).sum()),
-            "single_sample_accuracy": float(found.valid[found.solutions == n].mean()),
-            "coverage": float((found.distinct[found.solutions == n, -1] / n).mean()),
-            "independent_ceiling": float(independent_ceiling(np.array([n]), found.valid.shape[1])[0] / n),
+        str(k): {
+            "inputs": int((n == k).sum()),
+            "single_sample_accuracy": float(found.valid[n == k].mean()),
+            "coverage": float((found.distinct[n == k, -1] / k).mean()),
+            "independent_ceiling": float(independent_ceiling(np.array([k]), found.valid.shape[1])[0] / k),
         }
-        for n in np.unique(found.solutions).tolist()
+        for k in np.unique(n).tolist()
     }

@@ -28,9 +28,10 @@ def evaluation_table(result: dict[str, Any]) -> str:
     )
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("")
-    columns = {"macro": "unique inputs (macro)", "paper": "paper protocol"}
+    headings = {"macro": "unique inputs (macro)", "paper": "paper protocol"}
     if "macro_several" in result:
-        columns["macro_several"] = f"{result['macro_several']['inputs']} inputs with 2+ solutions"
+        headings["macro_several"] = f"{result['macro_several']['inputs']} inputs with 2+ solutions"
+    columns = {column: heading for column, heading in headings.items() if column in result}
     for heading in columns.values():
         table.add_column(heading, justify="right")
     samples = result["samples"]
@@ -43,14 +44,29 @@ def evaluation_table(result: dict[str, Any]) -> str:
         "no_repeat_ceiling": "  ceiling: no repeats",
     }
     for key, label in rows.items():
-        table.add_row(label, *(f"{100 * result[column][key]:.1f}" for column in columns))
+        if columns and all(key in result[column] for column in columns):
+            table.add_row(label, *(f"{100 * result[column][key]:.1f}" for column in columns))
+    parts = [_render(table), *_further(result)]
+    if "by_solutions" not in result:
+        return "\n\n".join(parts)
     by = Table(box=None, pad_edge=False)
     for heading in ("solutions of the input", "inputs", "accuracy of a sample", "coverage", "independent ceiling"):
         by.add_column(heading, justify="right")
     for n, row in result["by_solutions"].items():
         numbers = (row["single_sample_accuracy"], row["coverage"], row["independent_ceiling"])
         by.add_row(n, str(row["inputs"]), *(f"{100 * number:.1f}" for number in numbers))
-    return f"{_render(table)}\n\n{_render(by)}"
+    return "\n\n".join([*parts, _render(by)])
+
+
+def _further(result: dict[str, Any]) -> list[str]:
+    """The numbers beyond accuracy that a task reports, one a line."""
+    lines = []
+    if "conflicts" in result:
+        mean, total = result["conflicts"]["mean"], result["conflicts"]["sum_over_inputs"]
+        lines.append(f"violated constraints: {mean:.3f} an answer, {total:.1f} over all inputs")
+    for name, value in result.get("measures", {}).items():
+        lines.append(f"{name.replace('_', ' ')}: {f'{value:.4g}' if isinstance(value, float) else value}")
+    return ["\n".join(lines)] if lines else []
 
 
 def runs_table(runs: dict[str, list[dict[str, Any]]], reach: float) -> str:
@@ -65,7 +81,7 @@ def runs_table(runs: dict[str, list[dict[str, Any]]], reach: float) -> str:
         last, prior = evaluations[-1], evaluations[-1]["prior"]
         keys = ("accuracy", "best", "coverage", "several_accuracy", "several_coverage", "several_ceiling")
         numbers = ["-" if prior[key] is None else f"{100 * prior[key]:.1f}" for key in keys]
-        reached = [line["step"] for line in evaluations if line["prior"]["accuracy"] >= reach]
+        reached = [line["step"] for line in evaluations if (line["prior"]["accuracy"] or 0.0) >= reach]
         leak = "ALARM" if last["leak_alarm"] else "no"
         first = str(reached[0]) if reached else "never"
         table.add_row(name, str(last["step"]), f"{last['seconds']:.0f}", *numbers, leak, first)
@@ -79,16 +95,19 @@ def solved_text(task: Task, item: Solved, place: str, show_all: bool) -> str:
     if item.known_solutions == 0:
         head = "no solution exists"
     elif not found:
-        head = f"not solved: none of {item.samples} samples is a solution, {item.known_solutions} exist"
+        exist = "" if item.known_solutions is None else f", {_number(task, item.known_solutions)} exist"
+        head = f"not solved: none of {item.samples} samples is a solution{exist}"
     else:
-        head = (
-            f"{len(found)} of {item.known_solutions} solutions found, "
-            f"{valid} of {item.samples} samples valid, {item.steps} steps"
-        )
+        of = "" if item.known_solutions is None else f" of {_number(task, item.known_solutions)}"
+        head = f"{len(found)}{of} solutions found, {valid} of {item.samples} samples valid, {item.steps} steps"
     shown = found if show_all else found[:1]
     blocks = [[*task.format(item.tokens).splitlines(), "input"]]
     blocks += [[*task.format(a.tokens).splitlines(), f"{a.votes} votes"] for a in shown]
     return f"{place}: {head}\n{_side_by_side(blocks)}\n"
+
+
+def _number(task: Task, solutions: int) -> str:
+    return f"{solutions} or more" if solutions == task.count_limit else str(solutions)
 
 
 def _side_by_side(blocks: list[list[str]], gap: str = "    ") -> str:

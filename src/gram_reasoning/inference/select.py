@@ -1,10 +1,13 @@
-"""From N sampled answers of one input to a ranking of the distinct ones."""
+"""From N sampled answers of one input to a ranking of the distinct ones, up to the symmetry of the task."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from gram_reasoning.tasks.base import Task
+from gram_reasoning.types import Candidates
 
 Rule = Literal["majority", "lprm", "first"]
 
@@ -42,3 +45,10 @@ def rank(answers: Tensor, values: Tensor, rule: Rule) -> list[RankedAnswer]:
         "first": lambda a: a.first,
     }
     return sorted(ranked, key=order[rule])
+
+
+def in_standard_form(task: Task, inputs: Tensor, candidates: Candidates) -> Candidates:
+    """Every answer in the task's standard form, so that answers that count as one are equal. inputs (M, L)."""
+    M, N, L = candidates.answers.shape
+    rows = inputs.to(candidates.answers.device).long().repeat_interleave(N, 0)
+    return replace(candidates, answers=task.canonical(candidates.answers.view(M * N, L), rows).view(M, N, L))

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig, sample
-from gram_reasoning.inference.select import RankedAnswer, Rule, rank
+from gram_reasoning.inference.select import RankedAnswer, Rule, in_standard_form, rank
 from gram_reasoning.models.base import RecursiveModel
 from gram_reasoning.tasks.base import Task
 
@@ -35,7 +36,8 @@ class Solved:
     answers: tuple[Answer, ...]
     samples: int
     steps: int
-    known_solutions: int
+    known_solutions: int | None
+    """As many as the exact solver counted (see Task.count_limit); None where nobody can tell."""
 
     @property
     def solutions(self) -> tuple[Answer, ...]:
@@ -65,7 +67,7 @@ def solve(
     """
     for start in range(0, len(inputs), batch):
         part = torch.stack(list(inputs[start : start + batch]))
-        candidates = sample(model, part, config, first_input=start)
+        candidates = in_standard_form(task, part, sample(model, part, config, first_input=start))
         for tokens, answers, values in zip(part, candidates.answers.cpu(), candidates.values.cpu(), strict=True):
             ranked = rank(answers, values, rule)
             yield Solved(
@@ -81,7 +83,8 @@ def solve(
 def _verified(task: Task, tokens: Tensor, ranked: list[RankedAnswer]) -> tuple[Answer, ...]:
     answers = torch.tensor([a.answer for a in ranked])
     reward = task.reward(answers, tokens.expand_as(answers))
-    assert reward is not None, "only tasks with rules can be solved and verified"
+    if reward is None:
+        raise UserError(f"{task.name}: a task without rules, expected one whose answers can be verified")
     return tuple(
         Answer(a.answer, task.compact(a.answer), bool(right), a.votes, a.value)
         for a, right in zip(ranked, (reward == 1).tolist(), strict=True)

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from gram_reasoning.config import GramConfig, NQueensConfig, Recipe, TrainConfig
+from gram_reasoning.config import GramConfig, Recipe, TrainConfig
+from gram_reasoning.task_configs import NQueensConfig
 
 
 def nqueens8() -> Recipe:

@@ -1,21 +1,31 @@
-"""What a task is: an encoding, a set of problems with all their solutions, and the rules.
+"""What a task is: an encoding, a set of problems with their solutions, and the rules.
 
-Training and evaluation see a task only through this file.
+Training, inference and evaluation see a task only through this file. Token 0 is padding in every task: a position of
+a solution that holds it is no part of the answer, is not learnt and is not judged.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gram_reasoning import noise
+from gram_reasoning.types import IGNORE
+
+PAD = 0
+
+
+def learnt(solution: Tensor) -> Tensor:
+    """A solution as the loss takes it: padding is ignored."""
+    return solution.where(solution != PAD, IGNORE)
 
 
 @dataclass(frozen=True)
 class Problems:
-    """M inputs and, for each, all of its solutions.
+    """M inputs and, for each, its known solutions: all that exist, unless `complete` is False.
 
     Solutions are stored once; input i has the solutions `members[first[i] : first[i] + count[i]]`.
     """
@@ -25,16 +35,24 @@ class Problems:
     members: Tensor  # (sum of counts,) int64, into `solutions`
     first: Tensor  # (M,) int64
     count: Tensor  # n (M,) int64
+    complete: bool = True  # whether the solutions are all there are; if not, coverage cannot be told
+
+    @classmethod
+    def of_pairs(cls, inputs: Tensor, solutions: Tensor, complete: bool) -> "Problems":
+        """M inputs with one known solution each, both (M, L)."""
+        rows = torch.arange(len(inputs))
+        return cls(inputs, solutions, rows, rows, torch.ones_like(rows), complete)
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def to(self, device: torch.device | str) -> "Problems":
-        return Problems(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        names = ("inputs", "solutions", "members", "first", "count")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
     def subset(self, index: Tensor) -> "Problems":
         """The problems at `index`; the solution table is shared."""
-        return Problems(self.inputs[index], self.solutions, self.members, self.first[index], self.count[index])
+        return replace(self, inputs=self.inputs[index], first=self.first[index], count=self.count[index])
 
     def solution(self, index_B: Tensor, which_B: Tensor) -> Tensor:
         """Solution number `which` of problem `index`: (B, L) int64."""
@@ -60,7 +78,7 @@ class Problems:
         return self._largest_count  # type: ignore[attr-defined]
 
     def solution_sets(self, problem: int) -> Tensor:
-        """All solutions of one problem: (n, L) int64."""
+        """The known solutions of one problem: (n, L) int64."""
         first, count = int(self.first[problem]), int(self.count[problem])
         return self.solutions[self.members[first : first + count]].long()
 
@@ -68,12 +86,19 @@ class Problems:
 class Task(ABC):
     """One kind of puzzle.
 
-    Inputs and answers have one length, `length`, over one vocabulary, `vocab`.
+    Inputs and answers have one length, `length`, over one vocabulary, `vocab`; the shorter of the two is padded.
+    What a task must say comes first; what follows has a default that most tasks keep.
     """
 
     name: str
+    """The `kind` of its config."""
     length: int
     vocab: int
+    count_limit: int | None = None
+    """`count_solutions` counts no further than this."""
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
 
     @abstractmethod
     def split(self, name: str) -> Problems:
@@ -83,7 +108,7 @@ class Task(ABC):
     def reward(self, prediction: Tensor, inputs: Tensor) -> Tensor | None:
         """How right each prediction (B, L) is, in [0, 1], (B,): 1 exactly if it satisfies every rule.
 
-        None for a task without rules.
+        None for a task without rules: it has no halt and no value loss, and is judged by `measures` alone.
         """
 
     @abstractmethod
@@ -100,8 +125,61 @@ class Task(ABC):
 
     @abstractmethod
     def compact(self, tokens: Sequence[int]) -> str:
-        """The same on one line; `parse` reads it back."""
+        """The same on one line; `parse` reads an input back."""
 
-    @abstractmethod
-    def count_solutions(self, tokens: Sequence[int]) -> int:
-        """How many valid answers an input has, counted exactly."""
+    # -- symmetry ----------------------------------------------------------------------------------------------
+
+    def canonical(self, answers: Tensor, inputs: Tensor) -> Tensor:
+        """The standard form of answers (B, L): those that count as one have one form, with PAD where nothing counts.
+
+        Sampled answers are brought to it before they are counted or shown; solutions are stored in it.
+        """
+        del inputs
+        return answers
+
+    def augment(self, inputs: Tensor, solutions: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        """A random symmetry of the task for each row, drawn from its key and applied to input and solutions alike.
+
+        Training asks for it at every step with the same key for as long as a slot keeps its input, on the device.
+
+        Args:
+            inputs: (B, L).
+            solutions: K solutions for each row (B, K, L), in standard form; so must be what is returned.
+            key: see noise.py (B,).
+        """
+        del key
+        return inputs, solutions
+
+    # -- judging -----------------------------------------------------------------------------------------------
+
+    def count_solutions(self, tokens: Sequence[int]) -> int | None:
+        """How many valid answers an input has, counted exactly (up to `count_limit`); None if nobody can tell."""
+        del tokens
+        return None
+
+    def conflicts(self, answers: Tensor, inputs: Tensor) -> Tensor | None:
+        """Number of violated constraints of each answer (B, L), (B,), where a task reports it."""
+        del answers, inputs
+        return None
+
+    def measures(self, answers: Tensor, problems: Problems) -> dict[str, Any]:
+        """Further numbers that this task reports on N answers (M, N, L) to each of M problems."""
+        del answers, problems
+        return {}
+
+    # -- inputs ------------------------------------------------------------------------------------------------
+
+    def blank(self) -> Tensor | None:
+        """The empty input (L,) of a task that generates; None for one that solves."""
+        return None
+
+    @classmethod
+    def model_name(cls, text: str, where: str) -> str:
+        """Name of the model in the package that fits the first input of a text: the kind, and the size if any."""
+        del text, where
+        return cls.name
+
+    def cells(self, tokens: Sequence[int]) -> list[list[str]] | None:
+        """What stands in each square of a board, by rows, for pictures; None for a task without one."""
+        del tokens
+        return None

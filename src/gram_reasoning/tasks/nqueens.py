@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gram_reasoning.config import NQueensConfig
 from gram_reasoning.errors import UserError
+from gram_reasoning.task_configs import NQueensConfig
 from gram_reasoning.tasks.base import Problems, Task
 
 EMPTY, QUEEN = 1, 2
@@ -51,7 +51,7 @@ class NQueens(Task):
     vocab = 3
 
     def __init__(self, config: NQueensConfig) -> None:
-        self.config = config
+        super().__init__(config)
         self.size = config.size
         self.length = config.size**2
         cells = torch.arange(self.length)
@@ -167,12 +167,17 @@ class NQueens(Task):
             raise UserError(f"{where}: no board found, expected {self.size} lines of {self.size} cells (Q or .)")
         return boards
 
-    @staticmethod
-    def size_of(text: str) -> int:
-        """Side of the first board in a text: its rows if it stands on one line, else its first row's cells."""
+    @classmethod
+    def model_name(cls, text: str, where: str) -> str:
+        """By the side of the first board: its rows if it stands on one line, else its first row's cells."""
         lines = (line.strip() for line in text.splitlines())
         first = next((line for line in lines if line and not line.startswith("#")), "")
-        return first.count("/") + 1 if "/" in first else len(first.replace(" ", ""))
+        if not first:
+            raise UserError(f"{where}: no board found, expected lines of cells (Q or .)")
+        size = first.count("/") + 1 if "/" in first else len(first.replace(" ", ""))
+        if size in range(4, 13):
+            cls(NQueensConfig(size=size)).parse(text, where)  # a misshapen board is told as such
+        return f"{cls.name}{size}"
 
     def _board(self, rows: list[tuple[int, str]], where: str, joined: bool) -> tuple[str, Tensor]:
         place = f"{where}, line {rows[0][0]}"
@@ -203,6 +208,9 @@ class NQueens(Task):
 
     def compact(self, tokens: Sequence[int]) -> str:
         return "/".join(self._rows(tokens))
+
+    def cells(self, tokens: Sequence[int]) -> list[list[str]]:
+        return [["♛" if cell == "Q" else "" for cell in row] for row in self._rows(tokens)]
 
     def _rows(self, tokens: Sequence[int]) -> list[str]:
         cells = "".join("?.Q"[t] for t in tokens)

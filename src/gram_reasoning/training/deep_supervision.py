@@ -13,7 +13,7 @@ from torch import Tensor
 from gram_reasoning import noise
 from gram_reasoning.config import TrainConfig
 from gram_reasoning.models.base import RecursiveModel
-from gram_reasoning.tasks.base import Problems, Task
+from gram_reasoning.tasks.base import PAD, Problems, Task, learnt
 from gram_reasoning.types import IGNORE, Batch, LatentState, SlotState, StepOutput
 
 
@@ -93,9 +93,16 @@ class Slots:
 
     def part(self, rows: slice, step: int) -> tuple[Batch, SlotState, "SlotReferee"]:
         """The slots `rows` as one batch, with the state they carry and their referee."""
-        targets = self.problems.solution(self.example[rows], self.drawn[rows])
-        batch = Batch(self.problems.inputs[self.example[rows]].long(), targets, self.is_posterior[rows])
+        index = self.example[rows]
+        inputs, solution = self.problems.inputs[index].long(), self.problems.solution(index, self.drawn[rows])
+        inputs, solution = self.task.augment(inputs, solution[:, None], self.augmentation_keys(rows, step))
+        batch = Batch(inputs, learnt(solution[:, 0]), self.is_posterior[rows])
         return batch, _map_state(lambda t: t[rows], self.state), SlotReferee(self, batch, rows, step)
+
+    def augmentation_keys(self, rows: slice, step: int) -> Tensor:
+        """The same for all slots of a group, and for all steps since it took its example."""
+        entered = step - self.state.steps[rows]
+        return noise.keys(self.config.seed, "augment", self.groups[rows], entered)
 
     def noise(self, rows: slice, step: int) -> Tensor:
         """Noise of the step for the slots `rows`: (B, *noise_shape)."""
@@ -141,17 +148,21 @@ class SlotReferee:
         if c.prior_target == "none":
             return torch.where(posterior, batch.targets, IGNORE)
         key = noise.keys(c.seed, "candidates", self.slots.groups[self.rows], self.step)
-        candidates, exists = self.slots.problems.candidates(self.slots.example[self.rows], c.candidates, key)
-        log_p = logits.float().log_softmax(-1)
-        score = log_p.gather(2, candidates.transpose(1, 2)).sum(1)  # ln p(candidate | h) (B, C)
+        slots, index = self.slots, self.slots.example[self.rows]
+        candidates, exists = slots.problems.candidates(index, c.candidates, key)
+        plain = slots.problems.inputs[index].long()
+        _, candidates = slots.task.augment(plain, candidates, slots.augmentation_keys(self.rows, self.step))
+        log_p = logits.float().log_softmax(-1).gather(2, candidates.transpose(1, 2))
+        score = (log_p * (candidates != PAD).transpose(1, 2)).sum(1)  # ln p(candidate | h) (B, C)
         group = c.trajectories_per_input if c.prior_target == "matched" else 1
         chosen = spread(score.unflatten(0, (-1, group)), exists.unflatten(0, (-1, group))[:, 0]).flatten()
         nearest = candidates[torch.arange(len(chosen), device=chosen.device), chosen]
-        return torch.where(posterior, batch.targets, nearest)
+        return torch.where(posterior, batch.targets, learnt(nearest))
 
     def reward(self, prediction: Tensor) -> Tensor | None:
         if self.slots.config.halt_target == "equal":
-            return (prediction == self.batch.targets).all(1).float()
+            targets = self.batch.targets
+            return ((prediction == targets) | (targets == IGNORE)).all(1).float()
         return self.slots.task.reward(prediction, self.batch.inputs)
 
 

@@ -190,10 +190,11 @@ class Trainer:
         with self._autocast():
             raw = _brief(evaluate(self.model, self.task, self.validation, sampler))
             elbo = bounds(self.model, self.validation, self._beta_nats(), c.seed)
-        accuracy = max(raw["accuracy"], averaged["accuracy"])
-        line = f"step {self.step}: prior accuracy {averaged['accuracy']:.3f}, coverage {averaged['coverage']:.3f}"
+        told = [f"{name} {averaged[name]:.3f}" for name in ("accuracy", "coverage") if averaged[name] is not None]
+        line = f"step {self.step}: prior {', '.join(told) or 'rollouts done'}"
         self.say(f"{line} ({averaged['inputs']} held-out inputs, {c.eval_samples} samples each)")
-        leak = self.posterior_accuracy - accuracy > LEAK_GAP
+        accuracy = max(raw["accuracy"] or 0.0, averaged["accuracy"] or 0.0)
+        leak = averaged["accuracy"] is not None and self.posterior_accuracy - accuracy > LEAK_GAP
         if leak:
             self.say(
                 f"LEAK ALARM at step {self.step}: with the answer in view (posterior) {self.posterior_accuracy:.0%} "
@@ -259,15 +260,17 @@ class Trainer:
 
 def _brief(result: dict[str, Any]) -> dict[str, Any]:
     """The few numbers of an evaluation that belong in a training log."""
-    several = result.get("macro_several", {})
+    every, several = result.get("macro", {}), result.get("macro_several", {})
+    more = {name: result[name] for name in ("conflicts", "measures") if name in result}
     return {
         "inputs": result["inputs"],
-        "accuracy": result["macro"]["single_sample_accuracy"],
-        "best": result["macro"]["best_of_samples_accuracy"],
-        "coverage": result["macro"]["coverage"],
+        "accuracy": every.get("single_sample_accuracy"),
+        "best": every.get("best_of_samples_accuracy"),
+        "coverage": every.get("coverage"),
         "several_accuracy": several.get("single_sample_accuracy"),
         "several_coverage": several.get("coverage"),
         "several_ceiling": several.get("independent_ceiling"),
+        **more,
     }
 
 
