@@ -182,7 +182,7 @@ def test_a_bad_board_in_a_file_is_named_by_file_and_line(
     file.write_bytes(b"\xff\xfeQ")
     assert "not text" in fails(capsys, "solve", str(file), "--checkpoint", model)
     file.write_text("")
-    assert "no board found" in fails(capsys, "solve", str(file), "--checkpoint", model)
+    assert "no input found" in fails(capsys, "solve", str(file), "--checkpoint", model)
     assert "cannot be read" in fails(capsys, "solve", str(tmp_path), "--checkpoint", model)
 
 

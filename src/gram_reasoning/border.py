@@ -117,7 +117,7 @@ def read_puzzle(puzzle: str) -> tuple[str, str]:
         raise UserError(f"{name}: not text (byte {error.start} is not UTF-8), expected boards") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{puzzle!r}: cannot be read ({error})") from error
-    is_text = re.search(r"[/\s]", puzzle) or re.fullmatch(r"[\d._*-]+", puzzle)  # a line of digits is a Sudoku
+    is_text = re.search(r"[/,\s]", puzzle) or re.fullmatch(r"[\d._*-]+", puzzle)  # a line of digits is a Sudoku
     if not is_text or Path(puzzle).suffix in (".txt", ".csv", ".col", ".json"):
         raise UserError(f"{puzzle!r}: no such file, and no puzzle (rows joined by /)")
     return puzzle, "the argument"

@@ -2,6 +2,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import combinations
 
@@ -266,7 +267,8 @@ def boards(draw: st.DrawFn, size: int | None = None) -> oracle.Board:
 @given(boards())
 def test_text_is_read_back(board: oracle.Board) -> None:
     puzzle, tokens = task(len(board)), flat(board)
-    for text in (puzzle.format(tokens), puzzle.compact(tokens)):
+    columns = ",".join(str(row.index(2) + 1) if 2 in row else "." for row in board)
+    for text in (puzzle.format(tokens), puzzle.compact(tokens), columns):
         [(name, read)] = puzzle.parse(text, "file")
         assert name == "file, line 1"
         assert tuple(read.tolist()) == tokens
@@ -283,13 +285,33 @@ def test_files_of_boards_in_every_spelling(given_boards: list[oracle.Board], rng
         lines += rng.choice([[], ["# a comment"], ["", "  "]])
         expected.append((f"file, line {len(lines) + 1}", flat(board)))
         spelled = ["".join(rng.choice("Qq" if cell == 2 else "._") for cell in row) for row in board]
-        if rng.random() < 0.5:
+        if (form := rng.randrange(3)) == 0:
             lines.append(rng.choice(["/", " / "]).join(spelled))
+        elif form == 1:
+            columns = [str(row.index(2) + 1) if 2 in row else "." for row in board]
+            lines.append(rng.choice([",", ", "]).join(columns))
         else:
             lines += [rng.choice([row, " ".join(row), f"  {row} "]) for row in spelled]
             lines.append("")
     read = task(5).parse("\n".join(lines), "file")
     assert [(name, tuple(tokens.tolist())) for name, tokens in read] == expected
+
+
+def test_inputs_are_read_while_lines_come() -> None:
+    taken = []
+
+    def lines() -> Iterator[str]:
+        for line in ["# two boards\n", "..../..../..../....\n", "....\n", "....\n", "....\n", "....\n", "\n", "x/"]:
+            taken.append(line)
+            yield line
+
+    reader = task(4).read(lines(), "pipe")
+    assert next(reader)[0] == "pipe, line 2"
+    assert len(taken) == 2
+    assert next(reader)[0] == "pipe, line 3"
+    assert len(taken) == 7
+    with pytest.raises(UserError, match="pipe, line 8: a board of 2 rows"):
+        next(reader)
 
 
 def test_comments_do_not_end_a_board() -> None:
@@ -301,8 +323,8 @@ def test_comments_do_not_end_a_board() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "file: no board found, expected 4 lines of 4 cells"),
-        ("\n  \n# only a comment\n", "file: no board found"),
+        ("", "file: no input found, expected at least one"),
+        ("\n  \n# only a comment\n", "file: no input found"),
         ("....\n....\n....", "file, line 1: a board of 3 rows, expected 4 rows of 4 cells"),
         ("\n\n....\n....\n....\n....\n....", "file, line 3: a board of 5 rows"),
         ("....\n....\n....\n....\n\n....\n....", "file, line 6: a board of 2 rows"),
@@ -310,7 +332,7 @@ def test_comments_do_not_end_a_board() -> None:
         ("....\n.....\n....\n....", "file, line 2: 5 cells, expected 4"),
         ("....\n# note\n....\n..x.\n....", "file, line 4, cell 3: 'x', expected Q"),
         ("....\n. . . 2\n....\n....", "file, line 2, cell 4: '2'"),
-        ("..\t.\n....\n....\n....", r"file, line 1, cell 3: '\\t'"),
+        ("..\t.\n....\n....\n....", "file, line 1: 3 cells, expected 4"),
         ("Q...\n....\n..Q.\n....", "file, line 1: the queens in row 1, column 1 and row 3, column 3 attack each other"),
         (".Q.Q\n....\n....\n....", "row 1, column 2 and row 1, column 4 attack"),
         ("....\n\n....\n", "file, line 1: a board of 1 rows"),
@@ -320,8 +342,22 @@ def test_comments_do_not_end_a_board() -> None:
         ("..../..../..../..../", "file, line 1: a board of 5 rows"),
         ("..../...../..../....", "file, line 1, row 2: 5 cells, expected 4"),
         ("..../..../..../....\n..../..../.?../....", r"file, line 2, row 3, cell 2: '\?'"),
-        ("....\n....\n..../..../..../....", "file, line 3: a one-line board inside the board of line 1"),
+        (
+            "....\n....\n..../..../..../....",
+            "file, line 3: an input of one line inside the block that begins in line 1",
+        ),
         ("..../..../..../....\n....", "file, line 2: a board of 1 rows"),
+        ("1,.,.", "file, line 1: 3 columns, expected one for each of 4 rows"),
+        ("1,.,.,.,", "file, line 1: 5 columns"),
+        ("2,.,.,.\n2,.,5,.", "file, line 2, row 3: '5', expected the column of its queen, 1 to 4"),
+        ("0,.,.,.", "row 1: '0'"),
+        ("1,.,,.", "row 3: ''"),
+        ("1,.,²,.", "row 3: '²'"),
+        ("1,.,01,.", "row 3: '01'"),
+        ("1,2,.,.", "row 1, column 1 and row 2, column 2 attack"),
+        ("....\n.,.,.,.", "file, line 2: an input of one line inside the block"),
+        ("\x00\x01/\x02", "file, line 1: a board of 2 rows"),
+        ("....\n" * 2000, "file, line 1: more than 1000 lines in one block"),
     ],
 )
 def test_bad_text(text: str, message: str) -> None:

@@ -4,18 +4,24 @@ Training, inference and evaluation see a task only through this file. Token 0 is
 a solution that holds it is no part of the answer, is not learnt and is not judged.
 """
 
+import io
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gram_reasoning import noise
+from gram_reasoning.errors import UserError
 from gram_reasoning.types import IGNORE
 
 PAD = 0
+
+LONGEST_BLOCK = 1000
+"""Lines of an input: more in one block is no puzzle, but a file of another kind."""
 
 
 def learnt(solution: Tensor) -> Tensor:
@@ -111,13 +117,53 @@ class Task(ABC):
         None for a task without rules: it has no halt and no value loss, and is judged by `measures` alone.
         """
 
+    # -- text --------------------------------------------------------------------------------------------------
+
     @abstractmethod
-    def parse(self, text: str, where: str) -> list[tuple[str, Tensor]]:
-        """Read inputs from text: for each, its name in messages and its tokens (L,).
+    def stands_alone(self, line: str) -> bool:
+        """Whether a line of text is a whole input; other inputs are blocks of lines, with empty lines between."""
+
+    @abstractmethod
+    def read_one(self, lines: list[tuple[int, str]], where: str) -> Tensor:
+        """The tokens (L,) of one input from its lines and their numbers.
 
         Raises:
             UserError: what is wrong, with file, line and cell, and what was expected.
         """
+
+    def read(self, lines: Iterable[str], where: str) -> Iterator[tuple[str, Tensor]]:
+        """Read inputs while their lines come in: for each, its name in messages and its tokens (L,).
+
+        Lines that start with `#` are comments.
+        """
+        block: list[tuple[int, str]] = []
+        for number, line in enumerate(map(str.strip, chain(lines, [""])), 1):
+            if line.startswith("#"):
+                continue
+            if line and not self.stands_alone(line):
+                block.append((number, line))
+                if len(block) > LONGEST_BLOCK:
+                    raise UserError(
+                        f"{where}, line {block[0][0]}: more than {LONGEST_BLOCK} lines in one block, "
+                        "expected an empty line between inputs"
+                    )
+                continue
+            if block and line:
+                raise UserError(
+                    f"{where}, line {number}: an input of one line inside the block that begins in line "
+                    f"{block[0][0]}, expected an empty line between them"
+                )
+            one = block or ([(number, line)] if line else [])
+            if one:
+                yield f"{where}, line {one[0][0]}", self.read_one(one, where)
+            block = []
+
+    def parse(self, text: str, where: str) -> list[tuple[str, Tensor]]:
+        """The inputs of a text, as `read` gives them; at least one."""
+        found = list(self.read(io.StringIO(text), where))
+        if not found:
+            raise UserError(f"{where}: no input found, expected at least one")
+        return found
 
     @abstractmethod
     def format(self, tokens: Sequence[int]) -> str:
@@ -125,7 +171,7 @@ class Task(ABC):
 
     @abstractmethod
     def compact(self, tokens: Sequence[int]) -> str:
-        """The same on one line; `parse` reads an input back."""
+        """The same on one line; `read` reads an input back."""
 
     # -- symmetry ----------------------------------------------------------------------------------------------
 

@@ -17,6 +17,8 @@ from gram_reasoning.task_configs import NQueensConfig
 from gram_reasoning.tasks.base import Problems, Task
 
 EMPTY, QUEEN = 1, 2
+Cell = tuple[int, int]
+"""Row and column, from 0."""
 
 
 @lru_cache(maxsize=4)
@@ -139,33 +141,21 @@ class NQueens(Task):
 
     # -- text --------------------------------------------------------------------------------------------------
 
-    def parse(self, text: str, where: str) -> list[tuple[str, Tensor]]:
-        """Boards as N lines of N cells (Q queen, `.` or `_` empty), or one board a line with rows joined by `/`.
+    # A board is N lines of N cells (Q queen, . or _ empty), or one line: its rows joined by `/`, or, for each row, the
+    # column of its queen counted from 1 (. where open), joined by commas.
 
-        Several N-line boards are separated by blank lines; lines that start with `#` are comments.
-        """
-        boards: list[tuple[str, Tensor]] = []
-        block: list[tuple[int, str]] = []
-        lines = [*enumerate(text.splitlines(), 1), (0, "")]
-        for number, raw in lines:
-            line = raw.strip()
-            if line.startswith("#"):
-                continue
-            if "/" in line:
-                if block:
-                    raise UserError(
-                        f"{where}, line {number}: a one-line board inside the board of line {block[0][0]}, "
-                        "expected an empty line between boards"
-                    )
-                boards.append(self._board([(number, row.strip()) for row in line.split("/")], where, joined=True))
-            elif line:
-                block.append((number, line))
-            elif block:
-                boards.append(self._board(block, where, joined=False))
-                block = []
-        if not boards:
-            raise UserError(f"{where}: no board found, expected {self.size} lines of {self.size} cells (Q or .)")
-        return boards
+    def stands_alone(self, line: str) -> bool:
+        return "/" in line or "," in line
+
+    def read_one(self, lines: list[tuple[int, str]], where: str) -> Tensor:
+        place = f"{where}, line {lines[0][0]}"
+        if "," in lines[0][1]:
+            return self._peaceful(self._columns(lines[0][1].split(","), place), place)
+        if "/" in lines[0][1]:
+            rows = [(f"{place}, row {r}", row) for r, row in enumerate(lines[0][1].split("/"), 1)]
+        else:
+            rows = [(f"{where}, line {number}", row) for number, row in lines]
+        return self._peaceful(self._cells(rows, place), place)
 
     @classmethod
     def model_name(cls, text: str, where: str) -> str:
@@ -173,35 +163,56 @@ class NQueens(Task):
         lines = (line.strip() for line in text.splitlines())
         first = next((line for line in lines if line and not line.startswith("#")), "")
         if not first:
-            raise UserError(f"{where}: no board found, expected lines of cells (Q or .)")
-        size = first.count("/") + 1 if "/" in first else len(first.replace(" ", ""))
+            raise UserError(f"{where}: no input found, expected at least one")
+        mark = next((mark for mark in ",/" if mark in first), None)
+        size = first.count(mark) + 1 if mark else len("".join(first.split()))
         if size in range(4, 13):
             cls(NQueensConfig(size=size)).parse(text, where)  # a misshapen board is told as such
         return f"{cls.name}{size}"
 
-    def _board(self, rows: list[tuple[int, str]], where: str, joined: bool) -> tuple[str, Tensor]:
-        place = f"{where}, line {rows[0][0]}"
+    def _cells(self, rows: list[tuple[str, str]], place: str) -> list[Cell]:
+        """The queens of a board from its rows, each with its name in messages."""
         if len(rows) != self.size:
             raise UserError(f"{place}: a board of {len(rows)} rows, expected {self.size} rows of {self.size} cells")
-        tokens, queens = [], []
-        for r, (number, row) in enumerate(rows):
-            here = f"{place}, row {r + 1}" if joined else f"{where}, line {number}"
-            cells = row.replace(" ", "")
+        queens = []
+        for r, (here, row) in enumerate(rows):
+            cells = "".join(row.split())
             if len(cells) != self.size:
                 raise UserError(f"{here}: {len(cells)} cells, expected {self.size}")
             for c, cell in enumerate(cells):
                 if cell not in "Qq._":
                     raise UserError(f"{here}, cell {c + 1}: {cell!r}, expected Q for a queen or . for an empty cell")
-                tokens.append(QUEEN if cell in "Qq" else EMPTY)
                 if cell in "Qq":
                     queens.append((r, c))
+        return queens
+
+    def _columns(self, columns: list[str], place: str) -> list[Cell]:
+        """The queens of a board from the column of each row's queen."""
+        if len(columns) != self.size:
+            raise UserError(f"{place}: {len(columns)} columns, expected one for each of {self.size} rows")
+        known = {".": None, **{str(c): c - 1 for c in range(1, self.size + 1)}}
+        queens = []
+        for r, column in enumerate(map(str.strip, columns)):
+            if column not in known:
+                raise UserError(
+                    f"{place}, row {r + 1}: {column!r}, expected the column of its queen, 1 to {self.size}, "
+                    "or . for an open row"
+                )
+            if (c := known[column]) is not None:
+                queens.append((r, c))
+        return queens
+
+    def _peaceful(self, queens: list[Cell], place: str) -> Tensor:
+        """The tokens of a board with these queens, unless two of them attack each other."""
         for (r1, c1), (r2, c2) in combinations(queens, 2):
             if r1 == r2 or c1 == c2 or abs(r1 - r2) == abs(c1 - c2):
                 raise UserError(
                     f"{place}: the queens in row {r1 + 1}, column {c1 + 1} and row {r2 + 1}, column {c2 + 1} "
                     "attack each other, expected queens that do not"
                 )
-        return place, torch.tensor(tokens)
+        tokens = torch.full((self.length,), EMPTY)
+        tokens[[r * self.size + c for r, c in queens]] = QUEEN
+        return tokens
 
     def format(self, tokens: Sequence[int]) -> str:
         return "\n".join(" ".join(row) for row in self._rows(tokens))
