@@ -10,11 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gram_reasoning.build import build_model
+from gram_reasoning.build import TASKS, build_model
 from gram_reasoning.config import GramConfig, Recipe, TrainConfig
+from gram_reasoning.errors import UserError
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.recipes import get_recipe
-from gram_reasoning.task_configs import NQueensConfig
+from gram_reasoning.task_configs import NQueensConfig, TaskConfig
+from gram_reasoning.tasks.base import Task
 from gram_reasoning.tasks.nqueens import NQueens
 from gram_reasoning.training.deep_supervision import Slots
 from gram_reasoning.training.trainer import Trainer
@@ -112,8 +114,8 @@ def debug_recipe(**changes: dict[str, Any]) -> Recipe:
 
 
 @lru_cache
-def task_of(config: NQueensConfig) -> NQueens:
-    return NQueens(config)
+def task_of(config: TaskConfig) -> Task:
+    return TASKS[config.kind](config)
 
 
 def make_trainer(recipe: Recipe, run: Path, say: Callable[[str], None] = lambda line: None) -> Trainer:
@@ -146,3 +148,15 @@ def metrics_of(run: Path) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl without their times."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def read_or_refused(read: Callable[[str, str], object], text: str) -> None:
+    """Any text is read, or refused by one line that says what was expected."""
+    try:
+        read(text, "file")
+    except UserError as error:
+        message = str(error)
+    else:
+        return
+    assert "\n" not in message
+    assert "expected" in message

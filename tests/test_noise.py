@@ -97,6 +97,14 @@ def test_choice_among_row_counts() -> None:
     assert abs(drawn[:, 3].double().mean() / 2**31 - 0.5) < 4.5 / math.sqrt(12 * 10_000)
 
 
+def test_permutations_are_uniform() -> None:
+    orders = noise.permutation(slot_keys(24_000), 4)
+    assert torch.equal(orders.sort(1).values, torch.arange(4).expand(24_000, 4))
+    counts = orders.unique(dim=0, return_counts=True)[1]
+    assert len(counts) == 24
+    assert abs(chi_square(counts.double())) < 4
+
+
 # -- independence ----------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from gram_reasoning.errors import UserError, check
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.task_configs import KINDS, TaskConfig
 from gram_reasoning.tasks.base import Task
+from gram_reasoning.tasks.graph_coloring import GraphColoring
 from gram_reasoning.tasks.nqueens import NQueens
 from gram_reasoning.training import checkpoint
 
@@ -16,7 +17,7 @@ BUNDLED = Path(__file__).parent / "pretrained"
 """Models that come with the package, one folder each."""
 
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (NQueens,)}
+TASKS: dict[str, type[Task]] = {task.name: task for task in (NQueens, GraphColoring)}
 """Every kind of task and its class; the names are the kinds of their configs."""
 
 

@@ -76,6 +76,11 @@ def choice(keys_B: Tensor, counts_B: Tensor | int) -> Tensor:
     return ((keys_B >> 1) & 0x3FFFFFFFFFFFFFFF) % counts_B
 
 
+def permutation(keys_B: Tensor, size: int) -> Tensor:
+    """One random order of 0..size-1 for each key: (B, size) int64."""
+    return _bits(keys_B, size).argsort(dim=1, stable=True)
+
+
 def normal(keys_B: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Standard normal numbers, float32 (B, *shape); row b depends on key b alone."""
     count = math.prod(shape)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gram_reasoning.config import Recipe
 from gram_reasoning.errors import UserError
+from gram_reasoning.recipes.graph_coloring import RECIPES as GRAPH_COLORING
 from gram_reasoning.recipes.nqueens import RECIPES as NQUEENS
 
 
@@ -44,7 +45,7 @@ def debug(recipe: Recipe) -> Recipe:
 
 
 RECIPES: dict[str, Recipe] = {}
-for _recipe in (build() for build in NQUEENS):
+for _recipe in (build() for build in (*NQUEENS, *GRAPH_COLORING)):
     RECIPES[_recipe.name] = _recipe
     RECIPES[f"{_recipe.name}-debug"] = debug(_recipe)
 

@@ -132,10 +132,12 @@ class Task(ABC):
         """
 
     def read(self, lines: Iterable[str], where: str) -> Iterator[tuple[str, Tensor]]:
-        """Read inputs while their lines come in: for each, its name in messages and its tokens (L,).
+        """Read inputs while their lines come in: for each, its name in messages and its tokens (L,)."""
+        for one in self.blocks(lines, where):
+            yield f"{where}, line {one[0][0]}", self.read_one(one, where)
 
-        Lines that start with `#` are comments.
-        """
+    def blocks(self, lines: Iterable[str], where: str) -> Iterator[list[tuple[int, str]]]:
+        """The lines of each input with their numbers; lines that start with `#` are comments."""
         block: list[tuple[int, str]] = []
         for number, line in enumerate(map(str.strip, chain(lines, [""])), 1):
             if line.startswith("#"):
@@ -153,9 +155,8 @@ class Task(ABC):
                     f"{where}, line {number}: an input of one line inside the block that begins in line "
                     f"{block[0][0]}, expected an empty line between them"
                 )
-            one = block or ([(number, line)] if line else [])
-            if one:
-                yield f"{where}, line {one[0][0]}", self.read_one(one, where)
+            if one := block or ([(number, line)] if line else []):
+                yield one
             block = []
 
     def parse(self, text: str, where: str) -> list[tuple[str, Tensor]]:

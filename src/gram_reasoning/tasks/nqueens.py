@@ -15,6 +15,7 @@ from torch import Tensor
 from gram_reasoning.errors import UserError
 from gram_reasoning.task_configs import NQueensConfig
 from gram_reasoning.tasks.base import Problems, Task
+from gram_reasoning.tasks.splits import split_by_code
 
 EMPTY, QUEEN = 1, 2
 Cell = tuple[int, int]
@@ -131,13 +132,8 @@ class NQueens(Task):
             first=torch.from_numpy(np.cumsum(count) - count),
             count=torch.from_numpy(count),
         )
-        ranked = torch.from_numpy(np.argsort(_hash(unique, self.config.split_seed), kind="stable"))
-        test = round(self.config.test_share * len(unique))
-        held_out = test + max(1, round(self.config.validation_share * len(unique)))
-        if test == 0 or held_out >= len(unique):
-            raise UserError(f"task: {len(unique)} unique inputs cannot be split, expected more; remove other numbers")
-        ranges = {"test": ranked[:test], "validation": ranked[test:held_out], "train": ranked[held_out:]}
-        return {name: problems.subset(index) for name, index in ranges.items()}
+        parts = split_by_code(unique, self.config)
+        return {name: problems.subset(index) for name, index in parts.items()}
 
     # -- text --------------------------------------------------------------------------------------------------
 
@@ -232,11 +228,3 @@ def _boards(columns: np.ndarray) -> np.ndarray:
     """Placements (number, N), -1 where a row is open, as boards (number, N * N) uint8."""
     size = columns.shape[1]
     return np.where(columns[:, :, None] == np.arange(size), QUEEN, EMPTY).astype(np.uint8).reshape(-1, size * size)
-
-
-def _hash(codes: np.ndarray, seed: int) -> np.ndarray:
-    """splitmix64's finaliser of each code, seeded: a fixed pseudo-random order."""
-    x = codes.astype(np.uint64) + np.uint64((seed * 2 + 1) * 0x9E3779B97F4A7C15 % 2**64)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))

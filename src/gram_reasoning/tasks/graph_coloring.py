@@ -1,0 +1,324 @@
+"""Graph colouring with all colourings: give every vertex one of three colours, no edge within a colour.
+
+Tokens: 0 pad, 1 no edge, 2 edge, 3 and up the colours. An input is the upper triangle of the adjacency matrix, row by
+row; an answer has one token a vertex and is judged up to a permutation of the colours: in standard form vertex 1 has
+the first colour, and each further colour appears in order. Data: random graphs that can be coloured.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gram_reasoning import noise
+from gram_reasoning.errors import UserError
+from gram_reasoning.task_configs import GraphColoringConfig
+from gram_reasoning.tasks.base import PAD, Problems, Task
+from gram_reasoning.tasks.splits import hashed, split_by_code
+
+NO_EDGE, EDGE, FIRST_COLOR = 1, 2, 3
+
+
+@lru_cache(maxsize=4)
+def all_partitions(vertices: int, colors: int) -> np.ndarray:
+    """Every assignment of at most `colors` colours in standard form: (number, vertices) int8 from 0."""
+    rows = np.zeros((1, 1), np.int8)
+    for _ in range(vertices - 1):
+        following = np.minimum(rows.max(1) + 2, colors)  # colours that the next vertex may have
+        longer = np.repeat(rows, following, axis=0)
+        new = np.concatenate([np.arange(k, dtype=np.int8) for k in following])
+        rows = np.concatenate([longer, new[:, None]], axis=1)
+    return rows
+
+
+class GraphColoring(Task):
+    """See GraphColoringConfig."""
+
+    name = "coloring"
+
+    def __init__(self, config: GraphColoringConfig) -> None:
+        super().__init__(config)
+        n = self.vertices = config.vertices
+        self.vocab = FIRST_COLOR + config.colors
+        self.ends = torch.triu_indices(n, n, 1)  # the two vertices of each possible edge (2, E)
+        self.edges = self.ends.shape[1]
+        appended = config.answer_at == "appended"
+        self.length = self.edges + (n if appended else 0)
+        self._edge_places = slice(0, self.edges)
+        self._color_places = slice(self.edges, self.length) if appended else slice(0, n)
+        self._splits: dict[str, Problems] = {}
+
+    # -- rules -------------------------------------------------------------------------------------------------
+
+    def reward(self, prediction: Tensor, inputs: Tensor) -> Tensor:
+        """1 for a proper colouring; otherwise at most 0.9, by the share of edges and vertices without fault."""
+        faults = self.conflicts(prediction, inputs).float()
+        edges = (inputs[:, self._edge_places] == EDGE).sum(1)
+        partial = 0.9 * (1 - faults / (edges + self.vertices))
+        return torch.where(faults == 0, torch.ones_like(partial), partial)
+
+    def conflicts(self, answers: Tensor, inputs: Tensor) -> Tensor:
+        """Edges within one colour, and vertices without a colour."""
+        colors = answers[:, self._color_places]
+        start, end = self.ends.to(answers.device)
+        colored = (colors >= FIRST_COLOR) & (colors < self.vocab)
+        same = (colors[:, start] == colors[:, end]) & colored[:, start]
+        return (same & (inputs[:, self._edge_places] == EDGE)).sum(1) + (~colored).sum(1)
+
+    def canonical(self, answers: Tensor, inputs: Tensor) -> Tensor:
+        """Colours renamed in the order in which they appear; vertices without a colour get token 1."""
+        colors = answers[:, self._color_places]
+        colored = (colors >= FIRST_COLOR) & (colors < self.vocab)
+        present = torch.stack([colors == FIRST_COLOR + c for c in range(self.config.colors)], 1)  # (B, C, n)
+        places = torch.arange(self.vertices, device=colors.device)
+        first = places.where(present, self.vertices + 1).amin(2)  # where each colour appears first (B, C)
+        rank = first.argsort(dim=1, stable=True).argsort(dim=1)
+        renamed = FIRST_COLOR + rank.gather(1, (colors - FIRST_COLOR).clamp(0, self.config.colors - 1))
+        standard = torch.full_like(answers, PAD)
+        standard[:, self._color_places] = renamed.where(colored, NO_EDGE)
+        return standard
+
+    def count_solutions(self, tokens: Sequence[int]) -> int:
+        """Colourings up to a permutation of the colours, by trying them all."""
+        edges = np.array(tokens[: self.edges]) == EDGE
+        return int(self._proper(edges[None]).sum())
+
+    def _proper(self, edges: np.ndarray) -> np.ndarray:
+        """Which of all_partitions colour each graph (G, E) properly: (G, number) bool."""
+        start, end = self.ends.numpy()
+        colors = all_partitions(self.vertices, self.config.colors)
+        same = (colors[:, start] == colors[:, end]).astype(np.float32)
+        return edges.astype(np.float32) @ same.T == 0
+
+    # -- symmetry ----------------------------------------------------------------------------------------------
+
+    def augment(self, inputs: Tensor, solutions: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        """A random numbering of the vertices, if the config asks for it."""
+        if not self.config.renumber:
+            return inputs, solutions
+        B, K, L = solutions.shape
+        n, device = self.vertices, inputs.device
+        order = noise.permutation(key, n)  # new vertex v is old vertex order[v]
+        start, end = self.ends.to(device)
+        matrix = torch.full((B, n, n), NO_EDGE, device=device)
+        matrix[:, start, end] = inputs[:, self._edge_places]
+        matrix[:, end, start] = inputs[:, self._edge_places]
+        rows = torch.arange(B, device=device)[:, None]
+        renumbered = inputs.clone()
+        renumbered[:, self._edge_places] = matrix[rows, order[:, start], order[:, end]]
+        colors = solutions[:, :, self._color_places].gather(2, order[:, None].expand(-1, K, -1))
+        moved = solutions.clone()
+        moved[:, :, self._color_places] = colors
+        flat = self.canonical(moved.view(B * K, L), renumbered.repeat_interleave(K, 0))
+        return renumbered, flat.view(B, K, L)
+
+    # -- data --------------------------------------------------------------------------------------------------
+
+    def split(self, name: str) -> Problems:
+        if not self._splits:
+            problems, codes = self._make_problems()
+            parts = split_by_code(codes, self.config)
+            self._splits = {part: problems.subset(index) for part, index in parts.items()}
+        if name not in self._splits:
+            raise UserError(f"unknown split {name!r}, expected one of {', '.join(self._splits)}")
+        return self._splits[name]
+
+    def _make_problems(self) -> tuple[Problems, np.ndarray]:
+        """The first `graphs` distinct colourable graphs drawn, and what no two splits may share of each."""
+        wanted = self.config.graphs
+        found, proper = np.zeros((0, self.edges), bool), np.zeros((0, 0), bool)
+        drawn = 0
+        while len(found) < wanted:
+            if drawn > 100 * wanted:
+                raise UserError(
+                    f"task.graphs: only {len(found)} distinct colourable graphs among {drawn} drawn, "
+                    f"expected {wanted}; ask for fewer, or for another edge probability"
+                )
+            more = self._draw(np.arange(drawn, drawn + 1024))
+            drawn += len(more)
+            both = np.concatenate([found, more])
+            keep = np.sort(np.unique(both, axis=0, return_index=True)[1])
+            keep = keep[keep >= len(found)]
+            fits = self._proper(both[keep])
+            some = fits.any(1)
+            found = np.concatenate([found, both[keep][some]])
+            proper = np.concatenate([proper.reshape(-1, fits.shape[1]), fits[some]])
+        found, proper = found[:wanted], proper[:wanted]
+        count = proper.sum(1)
+        inputs = np.full((wanted, self.length), PAD, np.uint8)
+        inputs[:, self._edge_places] = np.where(found, EDGE, NO_EDGE)
+        colors = all_partitions(self.vertices, self.config.colors)
+        solutions = np.full((len(colors), self.length), PAD, np.uint8)
+        solutions[:, self._color_places] = FIRST_COLOR + colors
+        problems = Problems(
+            inputs=torch.from_numpy(inputs),
+            solutions=torch.from_numpy(solutions),
+            members=torch.from_numpy(np.nonzero(proper)[1]),
+            first=torch.from_numpy(np.cumsum(count) - count),
+            count=torch.from_numpy(count),
+        )
+        if self.config.hold_out == "classes":
+            return problems, self.class_codes(found)
+        return problems, found @ (2 ** np.arange(self.edges, dtype=np.uint64)).view(np.int64)
+
+    def _draw(self, numbers: np.ndarray) -> np.ndarray:
+        """Random graphs, one for each number: (G, E) bool."""
+        ids = torch.from_numpy(numbers[:, None] * self.edges + np.arange(self.edges)).flatten()
+        uniform = noise.uniform(noise.keys(self.config.split_seed, "edges", ids))
+        return (uniform < self.config.edge_probability).view(-1, self.edges).numpy()
+
+    def class_codes(self, edges: np.ndarray) -> np.ndarray:
+        """A number for each graph (G, E) that isomorphic graphs share: (G,) int64.
+
+        From the closed walks at each vertex, by length, and those at its neighbours. Graphs that are not isomorphic
+        can share it too; then they are only held out together.
+        """
+        n = self.vertices
+        start, end = self.ends.numpy()
+        matrix = np.zeros((len(edges), n, n), np.uint64)
+        matrix[:, start, end] = matrix[:, end, start] = edges
+        vertex = np.zeros((len(edges), n), np.uint64)
+        power = matrix
+        for length in range(2, n + 1):
+            power = power @ matrix
+            vertex = hashed(vertex + power.diagonal(axis1=1, axis2=2), length)
+        for _ in range(2):
+            vertex = hashed(vertex + (matrix @ vertex[:, :, None])[:, :, 0])
+        return hashed(vertex).sum(1).view(np.int64)
+
+    # -- text --------------------------------------------------------------------------------------------------
+
+    # A graph is an edge list or a DIMACS `.col` file. An edge list has an edge a line, `1 2`; a line with one number is
+    # a vertex without edges; vertices are numbered from 1, or from 0 if a vertex 0 is named. A whole graph may stand on
+    # one line with its lines joined by `/`.
+
+    def stands_alone(self, line: str) -> bool:
+        return "/" in line
+
+    def blocks(self, lines: Iterable[str], where: str) -> Iterator[list[tuple[int, str]]]:
+        return super().blocks(_without_gaps(lines), where)
+
+    def read_one(self, lines: list[tuple[int, str]], where: str) -> Tensor:
+        size, edges = _read_graph(lines, where)
+        if size != self.vertices:
+            raise UserError(f"{where}, line {lines[0][0]}: a graph of {size} vertices, expected {self.vertices}")
+        tokens = torch.full((self.length,), PAD)
+        tokens[self._edge_places] = torch.tensor([EDGE if pair in edges else NO_EDGE for pair in self._pairs()])
+        return tokens
+
+    @classmethod
+    def model_name(cls, text: str, where: str) -> str:
+        """By the number of vertices of the first graph."""
+        first = next(cls(GraphColoringConfig()).blocks(text.splitlines(), where), None)
+        if first is None:
+            raise UserError(f"{where}: no graph found, expected edges (two vertices a line) or a DIMACS .col file")
+        return f"{cls.name}{_read_graph(first, where)[0]}"
+
+    def _pairs(self) -> list[tuple[int, int]]:
+        """The two vertices of each possible edge, from 0."""
+        return list(combinations(range(self.vertices), 2))
+
+    def format(self, tokens: Sequence[int]) -> str:
+        """A graph as the neighbours of each vertex; an answer as the vertices of each colour."""
+        numbers = range(1, self.vertices + 1)
+        if self._is_answer(tokens):
+            colors = tokens[self._color_places]
+            classes = [
+                [str(v) for v, token in zip(numbers, colors, strict=True) if token == color]
+                for color in range(FIRST_COLOR, self.vocab)
+            ]
+            return "\n".join(f"{'abcd'[i]}: {' '.join(members)}" for i, members in enumerate(classes))
+        near: dict[int, list[str]] = {v: [] for v in numbers}
+        for (start, end), token in zip(self._pairs(), tokens[: self.edges], strict=True):
+            if token == EDGE:
+                near[start + 1].append(str(end + 1))
+                near[end + 1].append(str(start + 1))
+        return "\n".join(f"{v}: {' '.join(others)}" for v, others in near.items())
+
+    def compact(self, tokens: Sequence[int]) -> str:
+        """A graph as its edges and its vertices without edges, joined by `/`; an answer as a letter a vertex."""
+        if self._is_answer(tokens):
+            return "".join(
+                "abcd"[t - FIRST_COLOR] if FIRST_COLOR <= t < self.vocab else "?" for t in tokens[self._color_places]
+            )
+        pairs = [
+            (start + 1, end + 1)
+            for (start, end), token in zip(self._pairs(), tokens[: self.edges], strict=True)
+            if token == EDGE
+        ]
+        alone = sorted(set(range(1, self.vertices + 1)) - {v for pair in pairs for v in pair})
+        return "/".join([f"{start} {end}" for start, end in pairs] + [str(v) for v in alone])
+
+    def _is_answer(self, tokens: Sequence[int]) -> bool:
+        """Only answers pad a place of an edge: the last if colours stand at the first places, else all."""
+        return tokens[self.edges - 1] == PAD
+
+
+Graph = tuple[int, set[tuple[int, int]]]
+"""The number of vertices, and the edges (smaller vertex first, from 0)."""
+
+
+def _without_gaps(lines: Iterable[str]) -> Iterator[str]:
+    """The same lines, with DIMACS comments, and empty lines in a DIMACS file, as comments."""
+    dimacs = False
+    for line in lines:
+        first = line.split()[:1]
+        dimacs = dimacs or first == ["p"]
+        yield "#" if first == ["c"] or (dimacs and not first) else line
+
+
+def _read_graph(lines: list[tuple[int, str]], where: str) -> Graph:
+    places = [(f"{where}, line {number}", line) for number, line in lines]
+    if lines[0][1].split()[0] in ("p", "e"):
+        return _read_dimacs(places)
+    return _read_edges([(place, part) for place, line in places for part in line.split("/")])
+
+
+def _read_edges(lines: list[tuple[str, str]]) -> Graph:
+    """A graph whose every line is an edge or a vertex."""
+    rows = [_numbers(line, place, (1, 2), "an edge (two vertices) or a vertex") for place, line in lines]
+    named = [v for row in rows for v in row]
+    base = 0 if 0 in named else 1
+    edges = {_edge(row, base, place) for (place, _), row in zip(lines, rows, strict=True) if len(row) == 2}
+    return max(named) + 1 - base, edges
+
+
+def _read_dimacs(lines: list[tuple[str, str]]) -> Graph:
+    """DIMACS .col: a line `p edge VERTICES EDGES`, then lines `e A B`, vertices from 1."""
+    size, edges = -1, set()
+    for place, line in lines:
+        kind, *rest = line.split()
+        if kind == "p":
+            if size >= 0:
+                raise UserError(f"{place}: a second line p, expected one graph a file")
+            if len(rest) != 3 or rest[0] not in ("edge", "edges", "col"):
+                raise UserError(f"{place}: {line[:40]!r}, expected `p edge VERTICES EDGES`")
+            size, _ = _numbers(" ".join(rest[1:]), place, (2,), "two numbers after `p edge`")
+        elif kind == "e":
+            if size < 0:
+                raise UserError(f"{place}: an edge first, expected the line `p edge VERTICES EDGES`")
+            pair = _numbers(" ".join(rest), place, (2,), "two vertices after e")
+            if not all(1 <= v <= size for v in pair):
+                raise UserError(f"{place}: an edge {pair[0]} {pair[1]}, expected vertices from 1 to {size}")
+            edges.add(_edge(pair, 1, place))
+        elif kind != "n":  # node values, which colouring has no use for
+            raise UserError(f"{place}: {line[:40]!r}, expected a line that begins with c, p or e")
+    return size, edges
+
+
+def _numbers(line: str, place: str, count: tuple[int, ...], expected: str) -> list[int]:
+    words = re.split(r"[\s,]+|(?<=\d)-(?=\d)", line.strip())
+    if len(words) not in count or not all(re.fullmatch(r"[0-9]{1,9}", word) for word in words):
+        raise UserError(f"{place}: {line[:40]!r}, expected {expected}")
+    return [int(word) for word in words]
+
+
+def _edge(numbers: list[int], base: int, place: str) -> tuple[int, int]:
+    """Two vertices, numbered from `base`, as an edge."""
+    if numbers[0] == numbers[1]:
+        raise UserError(f"{place}: vertex {numbers[0]} joined to itself, expected two different vertices")
+    return min(numbers) - base, max(numbers) - base
