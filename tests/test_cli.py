@@ -123,7 +123,7 @@ BAD_LINES = [
     (["train", "nqueens7-pocket-debug", "--max-minutes", "0"], "--max-minutes"),
     (["train", "nqueens7-pocket-debug", "--max-minutes", "nan"], "--max-minutes"),
     (["train", "nqueens7-pocket-debug", "--threads", "0"], "--threads"),
-    (["train", "nqueens7-pocket-debug", "--device", "abacus"], "--device abacus"),
+    (["train", "nqueens7-pocket-debug", "--device", "abacus"], "--device: got 'abacus', expected auto, cpu, cuda"),
     (["data", "nqueens7-pocket-debug", "--split", "exam"], "exam"),
     (["recipes", "--yaml"], "--yaml"),
     (["solve", "no-such-file"], "'no-such-file': no such file"),
@@ -143,11 +143,11 @@ def test_mistakes_get_one_line(
 
 
 BAD_VALUES = [
-    (["--samples", "0"], "--samples: got 0, expected at least 1"),
+    (["--samples", "0"], "--samples: got 0, expected 1 to 100000"),
     (["--steps", "0"], "--steps: got 0"),
     (["--chunk", "0"], "--chunk: got 0"),
     (["--select", "best"], "best"),
-    (["--device", "abacus"], "--device abacus"),
+    (["--device", "abacus"], "--device: got 'abacus', expected auto, cpu, cuda"),
 ]
 
 
@@ -181,8 +181,10 @@ def test_a_bad_board_in_a_file_is_named_by_file_and_line(
     assert f"{file}, line 5, cell 3: 'Z'" in fails(capsys, "solve", str(file), "--checkpoint", model)
     file.write_bytes(b"\xff\xfeQ")
     assert "not text" in fails(capsys, "solve", str(file), "--checkpoint", model)
-    file.write_text("")
-    assert "no input found" in fails(capsys, "solve", str(file), "--checkpoint", model)
+    for text in ("", "\n# only a comment\n"):
+        file.write_text(text)
+        for options in ([], ["--checkpoint", model]):
+            assert f"{file}: no input found" in fails(capsys, "solve", str(file), *options)
     assert "cannot be read" in fails(capsys, "solve", str(tmp_path), "--checkpoint", model)
 
 
@@ -209,6 +211,32 @@ def test_json_contract(model: str, capsys: pytest.CaptureFixture[str]):
     assert set(verified) == {True, False}, "the model of this test must solve some and miss some"
 
 
+def test_a_stream_is_answered_as_it_comes(model: str, tmp_path: Path):
+    """The pipe stays open; the second board is written when the first is answered, and the last one is bad."""
+    file = tmp_path / "answers.jsonl"
+    arguments = ["solve", "-", "--checkpoint", model, "--samples", "40", "--json"]
+    command = [sys.executable, "-m", "gram_reasoning", *arguments]
+    for target in ("-", str(file)):
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen([*command, target], text=True, **pipes)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        told = ""
+        for text in (EMPTY, ONE.replace("/", "\n") + "\n"):
+            process.stdin.write(f"{text}\n")
+            process.stdin.flush()
+            told += process.stdout.readline()
+        process.stdin.write(f"{EMPTY}\nQ.Q./..../..../....\n{EMPTY}\n")
+        rest, error = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert error == (
+            "gram: standard input, line 8: the queens in row 1, column 1 and row 1, column 3 attack each other, "
+            "expected queens that do not\n"
+        )
+        lines = (told + rest if target == "-" else file.read_text()).splitlines()
+        assert [json.loads(line)["input"] for line in lines] == [EMPTY, ONE, EMPTY]
+
+
 def test_orders_of_answers(model: str, capsys: pytest.CaptureFixture[str]):
     orders = {}
     for rule in ("majority", "lprm", "first"):
@@ -230,7 +258,7 @@ def test_text_file_and_standard_input_are_one(
     from_file = solve_json(capsys, model, str(file))
     assert [item["input"] for item in from_file] == [EMPTY, CORNER]
     for arguments in ([], ["-"]):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(file.read_text()))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
         assert solve_json(capsys, model, *arguments) == from_file
     assert solve_json(capsys, model, EMPTY) == from_file[:1]
     assert solve_json(capsys, model, EMPTY, "--chunk", "1") == from_file[:1]

@@ -10,9 +10,11 @@ import pytest
 import gram_reasoning
 
 ROOT = Path(gram_reasoning.__file__).parent
-TOP = {"training", "inference", "evaluation", "analysis", "recipes", "cli", "border", "build", "__main__"}
+COMMANDS = {"cli", "border", "commands", "__main__"}
+TOP = {"training", "inference", "evaluation", "analysis", "recipes", "build", *COMMANDS}
 ONLY = {
     "errors": set(),
+    "files": {"errors"},
     "noise": set(),
     "types": set(),
     "config": {"errors", "task_configs"},
@@ -23,12 +25,13 @@ ONLY = {
 NEVER = {
     "tasks": TOP | {"models", "nn"},
     "models": TOP | {"tasks"},
-    "inference": {"training", "evaluation", "recipes", "cli", "border", "build", "__main__"},
-    "evaluation": {"training", "recipes", "cli", "border", "build", "__main__"},
-    "training": {"recipes", "cli", "border", "build", "__main__"},
-    "analysis": {"recipes", "cli", "border", "build", "__main__"},
-    "build": {"cli", "border", "__main__"},
+    "inference": {"training", "evaluation", "recipes", *COMMANDS, "build"},
+    "evaluation": {"training", "recipes", *COMMANDS, "build"},
+    "training": {"recipes", *COMMANDS, "build"},
+    "analysis": {"recipes", *COMMANDS, "build"},
+    "build": COMMANDS,
     "border": TOP - {"border"},
+    "commands": {"cli", "__main__"},
 }
 
 

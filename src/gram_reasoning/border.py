@@ -5,15 +5,18 @@ Whatever a user can get wrong here becomes a UserError, one line; nothing import
 
 import contextlib
 import io
-import os
 import re
 import sys
+import types
+import typing
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import tyro
 
 from gram_reasoning.errors import UserError
+from gram_reasoning.files import write_whole
 
 Options = TypeVar("Options")
 PICTURES = (".png", ".pdf", ".svg", ".jpg")
@@ -35,10 +38,47 @@ def parse(options: type[Options], arguments: list[str], prog: str, example: str,
     except SystemExit as error:
         if not error.code:
             raise
-        lines = [line.strip("│╭╮╰╯─ ") for line in caught.getvalue().splitlines()]
-        told = [line for line in lines[1:] if line and "full helptext" not in line]
-        cut = next((i for i, line in enumerate(told) if line.startswith("Argument helptext")), len(told))
-        raise UserError(f"{' '.join(told[:cut])} (see `{prog} --help`)") from None
+        raise UserError(f"{_told(caught.getvalue(), options, arguments, default)} (see `{prog} --help`)") from None
+
+
+def _told(boxes: str, options: type, arguments: list[str], default: Any) -> str:
+    """What tyro says about bad options, in our words: which option, what it got, what was expected."""
+    lines = [line.strip("│╭╮╰╯─ ") for line in boxes.splitlines()]
+    text = " ".join(line for line in lines[1:] if line and "full helptext" not in line)
+    if named := re.match(
+        r"(?:Error parsing|invalid choice .* for argument|Missing value for argument) '?(--[\w.-]+)", text
+    ):
+        name = named[1]
+        given = [a.partition("=")[2] or after for a, after in pairwise([*arguments, ""]) if _same(a, name)]
+        got = "no value" if text.startswith("Missing") else f"got {given[-1]!r}" if given else "a bad value"
+        return f"{name}: {got}, expected {_expected(name, options, default)}"
+    if unknown := re.match(r"Unrecognized options: (.*?)(?: Perhaps you meant: (--[\w.-]+).*)?$", text):
+        first = next((a for a in arguments if unknown[1].startswith(a)), unknown[1].split(", ")[0])
+        meant = f" {unknown[2]}" if unknown[2] else ""
+        if first.startswith("-"):
+            return f"{first}: unknown option, expected{meant or ' one that is listed'}"
+        return f"{first!r}: not expected here, expected an option"
+    return text.partition(" Argument helptext:")[0]
+
+
+def _same(argument: str, name: str) -> bool:
+    return argument.partition("=")[0].replace("_", "-") == name
+
+
+def _expected(name: str, options: type, default: Any) -> str:
+    """What an option such as `--train.lr` takes, in words, from the types of the dataclasses."""
+    hint: Any = options
+    for part in name[2:].replace("-", "_").split("."):
+        owner = hint if default is None else type(default)
+        hint = typing.get_type_hints(owner).get(part)
+        default = getattr(default, part, None)
+        if hint is None:
+            return "another value"
+    words = {int: "a whole number", float: "a number", Path: "the name of a file", str: "a word"}
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if typing.get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, kinds[0].__args__))}"
+    return " or ".join(words.get(kind, "another value") for kind in kinds if kind is not types.NoneType)
 
 
 def named(arguments: list[str], what: str, options: type, prog: str, example: str) -> tuple[str, list[str]]:
@@ -63,14 +103,7 @@ def can_write(path: Path | None, suffixes: tuple[str, ...] = ()) -> None:
 
 def write_lines(path: Path, lines: list[str]) -> None:
     """Write a text file whole, or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        temporary.rename(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+    write_whole(path, "".join(f"{line}\n" for line in lines))
 
 
 @contextlib.contextmanager
@@ -89,35 +122,12 @@ def set_threads(threads: int | None) -> None:
     import torch
 
     if threads is not None:
-        if threads < 1:
-            raise UserError(f"--threads: got {threads}, expected at least 1")
+        in_range("threads", threads, 1, 1024)
         torch.set_num_threads(threads)
 
 
-def at_least_one(name: str, value: int) -> None:
-    if value < 1:
-        raise UserError(f"--{name.replace('_', '-')}: got {value}, expected at least 1")
-
-
-def read_puzzle(puzzle: str) -> tuple[str, str]:
-    """The text of the input and its name in messages."""
-    if not puzzle.strip():
-        raise UserError("the argument: empty, expected a file, a board (rows joined by /) or - for standard input")
-    try:
-        if puzzle == "-":
-            if sys.stdin is None:
-                raise UserError("standard input: closed, expected boards")
-            return sys.stdin.read(), "standard input"
-        path = Path(puzzle)
-        # A board of one line can be longer than a file name may be: then it is no file.
-        if len(puzzle) < 256 and "\n" not in puzzle and path.exists():
-            return path.read_text(encoding="utf-8"), puzzle
-    except UnicodeDecodeError as error:
-        name = "standard input" if puzzle == "-" else puzzle
-        raise UserError(f"{name}: not text (byte {error.start} is not UTF-8), expected boards") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{puzzle!r}: cannot be read ({error})") from error
-    is_text = re.search(r"[/,\s]", puzzle) or re.fullmatch(r"[\d._*-]+", puzzle)  # a line of digits is a Sudoku
-    if not is_text or Path(puzzle).suffix in (".txt", ".csv", ".col", ".json"):
-        raise UserError(f"{puzzle!r}: no such file, and no puzzle (rows joined by /)")
-    return puzzle, "the argument"
+def in_range(name: str, value: int, low: int, high: int | None = None) -> None:
+    """UserError unless the option `name` lies between the bounds, which belong to it."""
+    if value < low or (high is not None and value > high):
+        bounds = f"at least {low}" if high is None else f"{low} to {high}"
+        raise UserError(f"--{name.replace('_', '-')}: got {value}, expected {bounds}")

@@ -8,7 +8,7 @@ from gram_reasoning.config import Recipe, from_json
 from gram_reasoning.errors import UserError, check
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.task_configs import KINDS, TaskConfig
-from gram_reasoning.tasks.base import Task
+from gram_reasoning.tasks.base import Block, Task
 from gram_reasoning.tasks.graph_coloring import GraphColoring
 from gram_reasoning.tasks.nqueens import NQueens
 from gram_reasoning.training import checkpoint
@@ -40,15 +40,15 @@ def build_model(recipe: Recipe, task: Task) -> Gram:
         return Gram(recipe.model, task.length, task.vocab)
 
 
-def bundled_model(kind: str, text: str, where: str) -> Path:
-    """The model of the package that fits the first input of a text."""
+def bundled_model(kind: str, lines: Block, where: str) -> Path:
+    """The model of the package that fits an input by its lines."""
     check(kind in TASKS, "--task", kind, f"one of {', '.join(TASKS)}")
-    name = TASKS[kind].model_name(text, where)
+    name = TASKS[kind].model_name(lines, where)
     known = sorted(folder.name for folder in BUNDLED.glob(f"{kind}*"))
     if name not in known:
         raise UserError(
-            f"{where}: no model for {name} comes with the package (it has {', '.join(known) or 'none'}), "
-            "expected another input or --checkpoint"
+            f"{where}, line {lines[0][0]}: no model for {name} comes with the package "
+            f"(it has {', '.join(known) or 'none'}), expected another input or --checkpoint"
         )
     return BUNDLED / name
 
@@ -77,11 +77,12 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Recipe
 
 def choose_device(name: str) -> torch.device:
     """The device of that name; "auto" is a CUDA GPU where there is one, else the CPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {name}: {str(error).splitlines()[0]}") from error
-    return device
+    kind, _, number = name.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdecimal())):
+        raise UserError(f"--device: got {name!r}, expected auto, cpu, cuda, cuda:N (N from 0) or mps")
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind == "cuda" and int(number or 0) >= gpus:
+        raise UserError(f"--device: got {name!r}, but PyTorch sees {gpus} CUDA GPUs here; expected another device")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise UserError(f"--device: got {name!r}, but PyTorch sees no Apple GPU here; expected another device")
+    return torch.device(("cuda" if gpus else "cpu") if kind == "auto" else name)

@@ -10,25 +10,26 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from gram_reasoning import __version__
 from gram_reasoning.border import (
     PICTURES,
-    at_least_one,
     can_write,
+    in_range,
     named,
     parse,
     progress,
-    read_puzzle,
     set_threads,
     write_lines,
 )
+from gram_reasoning.commands import solve
+from gram_reasoning.commands.sampling import sampler_config
 from gram_reasoning.config import EvalConfig, GramConfig, TrainConfig, to_json
-from gram_reasoning.errors import UserError, check
-from gram_reasoning.task_configs import KINDS, NQueensConfig, TaskConfig
+from gram_reasoning.errors import UserError
+from gram_reasoning.task_configs import NQueensConfig, TaskConfig
 
 HELP = """usage: gram COMMAND [options]
 
@@ -78,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     commands = {
-        "solve": _solve,
+        "solve": solve.run,
         "train": _train,
         "eval": _eval,
         "data": _data,
@@ -210,10 +211,10 @@ def _eval(arguments: list[str]) -> int:
 
     set_threads(options.threads)
     recipe, task, model = load_model(Path(name), choose_device(options.device))
-    sampler = _sampler(options, recipe.evaluation, model.supervision_steps)
+    sampler = sampler_config(options, recipe.evaluation, model.supervision_steps)
     problems = task.split(options.split)
     if options.limit is not None:
-        at_least_one("limit", options.limit)
+        in_range("limit", options.limit, 1)
         problems = problems.subset(torch.arange(min(options.limit, len(problems))))
     with progress(f"evaluating {name}") as tick:
         result = evaluate(model, task, problems, sampler, options.select, tick)
@@ -222,91 +223,6 @@ def _eval(arguments: list[str]) -> int:
     if options.json:
         write_lines(options.json, [json.dumps(result, indent=1)])
     return 0
-
-
-def _sampler(options: Any, defaults: EvalConfig, trained_steps: int):
-    """The SamplerConfig that an EvalOptions or a SolveOptions asks for."""
-    from gram_reasoning.inference.sampler import SamplerConfig
-
-    samples = defaults.samples if options.samples is None else options.samples
-    steps = options.steps if options.steps is not None else defaults.steps or trained_steps
-    for name, value in (("samples", samples), ("steps", steps), ("chunk", options.chunk)):
-        at_least_one(name, value)
-    return SamplerConfig(samples=samples, steps=steps, halting=options.halting, chunk=options.chunk, seed=options.seed)
-
-
-# -- solve -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class SolveOptions:
-    """Solve boards with a trained model; the rules check every answer that is shown."""
-
-    puzzle: Annotated[str, tyro.conf.Positional] = "-"
-    """A file of boards, a board as text (rows joined by /), or - for standard input."""
-    task: str | None = None
-    """What the input is (its kind, such as nqueens); the default is the checkpoint's task, or nqueens without one."""
-    checkpoint: Path | None = None
-    """A run or a model folder; the default is the model that comes with the package for that board size."""
-    samples: int | None = None
-    """Trajectories for each board; the default is the recipe's."""
-    steps: int | None = None
-    """Supervision steps of each; the default is as many as in training."""
-    halting: bool = False
-    """A trajectory ends when its halt head says so; --steps is then the budget."""
-    select: Literal["majority", "lprm", "first"] = "majority"
-    """Order of the answers."""
-    all: bool = False
-    """Show every distinct solution found, not only the best."""
-    chunk: int = 512
-    """Trajectories at once: bounds the memory."""
-    seed: int = 0
-    """Seed of the noise."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps."""
-    threads: int | None = None
-    """CPU threads; the default is torch's."""
-    json: Path | None = None
-    """Also write one JSON object a board to this file; `-` prints them instead of the boards."""
-    picture: Path | None = None
-    """Also draw the boards and their solutions into this image file."""
-
-
-def _solve(arguments: list[str]) -> int:
-    example = "gram solve boards.txt --all --samples 40 --picture boards.png"
-    options = parse(SolveOptions, arguments, "gram solve", example)
-    can_write(options.json)
-    can_write(options.picture, PICTURES)
-    check(options.task in (None, *KINDS), "--task", options.task, f"one of {', '.join(KINDS)}")
-    text, where = read_puzzle(options.puzzle)
-
-    from gram_reasoning.build import bundled_model, choose_device, load_model
-    from gram_reasoning.evaluation.report import solved_text
-    from gram_reasoning.inference.solve import solve
-
-    device = choose_device(options.device)
-    set_threads(options.threads)
-    folder = options.checkpoint or bundled_model(options.task or "nqueens", text, where)
-    recipe, task, model = load_model(folder, device)
-    check(options.task in (None, task.name), "--task", options.task, f"{task.name}, the task of {folder}")
-    sampler = _sampler(options, recipe.evaluation, model.supervision_steps)
-    boards = task.parse(text, where)
-    to_stdout = options.json is not None and str(options.json) == "-"
-    solved = []
-    inputs = [tokens for _, tokens in boards]
-    for (place, _), item in zip(boards, solve(model, task, inputs, sampler, options.select), strict=True):
-        solved.append(item)
-        if to_stdout:
-            print(json.dumps(item.to_json()), flush=True)
-        else:
-            print(solved_text(task, item, place, options.all), flush=True)
-    if options.json is not None and not to_stdout:
-        write_lines(options.json, [json.dumps(item.to_json()) for item in solved])
-    if options.picture is not None:
-        from gram_reasoning.analysis.figures import picture_of_solutions
-
-        picture_of_solutions(task, solved, options.picture)
-    return 0 if all(item.solutions for item in solved) else 1
 
 
 # -- report ----------------------------------------------------------------------------------------------------

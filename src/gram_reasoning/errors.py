@@ -8,6 +8,11 @@ class UserError(ValueError):
     traceback.
     """
 
+    def __init__(self, message: str) -> None:
+        # What a user typed may hold line ends and control characters.
+        shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+        super().__init__("".join(shown))
+
 
 def check(holds: bool, name: str, value: object, expected: str) -> None:
     """Raise the UserError of a setting that is out of range, unless `holds`."""

@@ -228,7 +228,7 @@ def test_text_is_read_back(graph: tuple[int, oracle.Edges], random: Any):
         [(place, tokens)] = coloring.parse(text, "file")
         assert place.startswith("file, line")
         assert edges_of(coloring, tokens) == edges
-        assert GraphColoring.model_name(text, "file") == f"coloring{n}"
+        assert GraphColoring.model_name(next(GraphColoring.blocks(text.splitlines(), "file")), "file") == f"coloring{n}"
         [(_, back)] = coloring.parse(coloring.compact(tokens.tolist()), "file")
         assert torch.equal(back, tokens)
         assert len(coloring.format(tokens.tolist()).splitlines()) == n
@@ -270,6 +270,10 @@ def test_bad_graphs(text: str, told: str):
     assert str(error.value).startswith("file")
 
 
+def model_names(text: str, where: str) -> list[str]:
+    return [GraphColoring.model_name(block, where) for block in GraphColoring.blocks(text.splitlines(), where)]
+
+
 texts = st.text(alphabet=st.sampled_from("0123456 /,-\n#pecdge"), max_size=60) | st.text(max_size=20)
 
 
@@ -277,7 +281,7 @@ texts = st.text(alphabet=st.sampled_from("0123456 /,-\n#pecdge"), max_size=60) |
 @given(texts)
 def test_any_text(text: str):
     read_or_refused(task().parse, text)
-    read_or_refused(GraphColoring.model_name, text)
+    read_or_refused(model_names, text)
 
 
 @pytest.mark.slow
@@ -285,4 +289,4 @@ def test_any_text(text: str):
 @given(texts)
 def test_any_text_at_length(text: str):
     read_or_refused(task().parse, text)
-    read_or_refused(GraphColoring.model_name, text)
+    read_or_refused(model_names, text)

@@ -272,7 +272,7 @@ def test_text_is_read_back(board: oracle.Board) -> None:
         [(name, read)] = puzzle.parse(text, "file")
         assert name == "file, line 1"
         assert tuple(read.tolist()) == tokens
-        assert NQueens.model_name(text, "file") == f"nqueens{len(board)}"
+        assert NQueens.model_name(next(NQueens.blocks(text.splitlines(), "file")), "file") == f"nqueens{len(board)}"
     assert puzzle.format(tokens).count("\n") == len(board) - 1
     assert puzzle.compact(tokens).count("/") == len(board) - 1
 

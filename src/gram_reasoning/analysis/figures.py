@@ -1,5 +1,6 @@
 """Pictures, drawn with matplotlib from stored values only."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gram_reasoning.errors import UserError
+from gram_reasoning.files import write_whole
 from gram_reasoning.inference.solve import Solved
 from gram_reasoning.tasks.base import Task
 
@@ -67,13 +69,13 @@ def picture_of_solutions(task: Task, solved: Sequence[Solved], path: Path, most:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure; an unwritable path or an unknown format is a UserError."""
+    content = io.BytesIO()
     try:
         if not path.suffix:
             raise ValueError("no format, expected a name that ends in .png, .pdf or .svg")
-        figure.savefig(path, dpi=120)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+        figure.savefig(content, format=path.suffix[1:].lower(), dpi=120)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
     finally:
         plt.close(figure)
+    write_whole(path, content.getvalue())

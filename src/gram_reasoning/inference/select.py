@@ -34,11 +34,12 @@ def rank(answers: Tensor, values: Tensor, rule: Rule) -> list[RankedAnswer]:
         rule: "majority" by votes over whole answers, "lprm" by value, "first" by order of sampling; ties go to the
             higher value, then to the earlier.
     """
-    unique, inverse = torch.unique(answers, dim=0, return_inverse=True)
-    ranked = []
-    for i, answer in enumerate(unique.tolist()):
-        members = (inverse == i).nonzero()[:, 0]
-        ranked.append(RankedAnswer(tuple(answer), len(members), float(values[members].max()), int(members.min())))
+    unique, inverse, votes = torch.unique(answers, dim=0, return_inverse=True, return_counts=True)
+    best = values.new_empty(len(unique)).scatter_reduce(0, inverse, values, "amax", include_self=False)
+    numbers = torch.arange(len(answers), device=answers.device)
+    first = torch.empty_like(votes).scatter_reduce(0, inverse, numbers, "amin", include_self=False)
+    columns = (unique.tolist(), votes.tolist(), best.tolist(), first.tolist())
+    ranked = [RankedAnswer(tuple(answer), *numbers) for answer, *numbers in zip(*columns, strict=True)]
     order = {
         "majority": lambda a: (-a.votes, -a.value, a.first),
         "lprm": lambda a: (-a.value, a.first),

@@ -13,6 +13,9 @@ from gram_reasoning.inference.select import RankedAnswer, Rule, in_standard_form
 from gram_reasoning.models.base import RecursiveModel
 from gram_reasoning.tasks.base import Task
 
+FILL = 4
+"""Inputs are sampled together until their trajectories would fill the pool so many times."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -59,15 +62,24 @@ class Solved:
 
 
 def solve(
-    model: RecursiveModel, task: Task, inputs: Sequence[Tensor], config: SamplerConfig, rule: Rule, batch: int = 64
+    model: RecursiveModel,
+    task: Task,
+    inputs: Sequence[Tensor],
+    config: SamplerConfig,
+    rule: Rule = "majority",
+    first_input: int = 0,
 ) -> Iterator[Solved]:
-    """Yield what the model finds for each input (L,), `batch` inputs at a time.
+    """Yield what the model finds for each input (L,).
 
     Answers come from the model alone: the rules verify them, and the exact solver only counts what exists.
+
+    Args:
+        first_input: number of the first input, which keys its noise (see `sample`).
     """
-    for start in range(0, len(inputs), batch):
-        part = torch.stack(list(inputs[start : start + batch]))
-        candidates = in_standard_form(task, part, sample(model, part, config, first_input=start))
+    together = max(1, config.chunk * FILL // config.samples)
+    for start in range(0, len(inputs), together):
+        part = torch.stack(list(inputs[start : start + together]))
+        candidates = in_standard_form(task, part, sample(model, part, config, first_input + start))
         for tokens, answers, values in zip(part, candidates.answers.cpu(), candidates.values.cpu(), strict=True):
             ranked = rank(answers, values, rule)
             yield Solved(

@@ -23,6 +23,9 @@ PAD = 0
 LONGEST_BLOCK = 1000
 """Lines of an input: more in one block is no puzzle, but a file of another kind."""
 
+Block = list[tuple[int, str]]
+"""The lines of one input, each with its number."""
+
 
 def learnt(solution: Tensor) -> Tensor:
     """A solution as the loss takes it: padding is ignored."""
@@ -119,12 +122,13 @@ class Task(ABC):
 
     # -- text --------------------------------------------------------------------------------------------------
 
+    @classmethod
     @abstractmethod
-    def stands_alone(self, line: str) -> bool:
+    def stands_alone(cls, line: str) -> bool:
         """Whether a line of text is a whole input; other inputs are blocks of lines, with empty lines between."""
 
     @abstractmethod
-    def read_one(self, lines: list[tuple[int, str]], where: str) -> Tensor:
+    def read_one(self, lines: Block, where: str) -> Tensor:
         """The tokens (L,) of one input from its lines and their numbers.
 
         Raises:
@@ -133,16 +137,17 @@ class Task(ABC):
 
     def read(self, lines: Iterable[str], where: str) -> Iterator[tuple[str, Tensor]]:
         """Read inputs while their lines come in: for each, its name in messages and its tokens (L,)."""
-        for one in self.blocks(lines, where):
-            yield f"{where}, line {one[0][0]}", self.read_one(one, where)
+        for block in self.blocks(lines, where):
+            yield f"{where}, line {block[0][0]}", self.read_one(block, where)
 
-    def blocks(self, lines: Iterable[str], where: str) -> Iterator[list[tuple[int, str]]]:
+    @classmethod
+    def blocks(cls, lines: Iterable[str], where: str) -> Iterator[Block]:
         """The lines of each input with their numbers; lines that start with `#` are comments."""
-        block: list[tuple[int, str]] = []
+        block: Block = []
         for number, line in enumerate(map(str.strip, chain(lines, [""])), 1):
             if line.startswith("#"):
                 continue
-            if line and not self.stands_alone(line):
+            if line and not cls.stands_alone(line):
                 block.append((number, line))
                 if len(block) > LONGEST_BLOCK:
                     raise UserError(
@@ -221,9 +226,9 @@ class Task(ABC):
         return None
 
     @classmethod
-    def model_name(cls, text: str, where: str) -> str:
-        """Name of the model in the package that fits the first input of a text: the kind, and the size if any."""
-        del text, where
+    def model_name(cls, lines: Block, where: str) -> str:
+        """Name of the model in the package that fits an input: the kind, and the size if any."""
+        del lines, where
         return cls.name
 
     def cells(self, tokens: Sequence[int]) -> list[list[str]] | None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
 from gram_reasoning.task_configs import GraphColoringConfig
-from gram_reasoning.tasks.base import PAD, Problems, Task
+from gram_reasoning.tasks.base import PAD, Block, Problems, Task
 from gram_reasoning.tasks.splits import hashed, split_by_code
 
 NO_EDGE, EDGE, FIRST_COLOR = 1, 2, 3
@@ -196,13 +196,15 @@ class GraphColoring(Task):
     # a vertex without edges; vertices are numbered from 1, or from 0 if a vertex 0 is named. A whole graph may stand on
     # one line with its lines joined by `/`.
 
-    def stands_alone(self, line: str) -> bool:
+    @classmethod
+    def stands_alone(cls, line: str) -> bool:
         return "/" in line
 
-    def blocks(self, lines: Iterable[str], where: str) -> Iterator[list[tuple[int, str]]]:
+    @classmethod
+    def blocks(cls, lines: Iterable[str], where: str) -> Iterator[Block]:
         return super().blocks(_without_gaps(lines), where)
 
-    def read_one(self, lines: list[tuple[int, str]], where: str) -> Tensor:
+    def read_one(self, lines: Block, where: str) -> Tensor:
         size, edges = _read_graph(lines, where)
         if size != self.vertices:
             raise UserError(f"{where}, line {lines[0][0]}: a graph of {size} vertices, expected {self.vertices}")
@@ -211,12 +213,9 @@ class GraphColoring(Task):
         return tokens
 
     @classmethod
-    def model_name(cls, text: str, where: str) -> str:
-        """By the number of vertices of the first graph."""
-        first = next(cls(GraphColoringConfig()).blocks(text.splitlines(), where), None)
-        if first is None:
-            raise UserError(f"{where}: no graph found, expected edges (two vertices a line) or a DIMACS .col file")
-        return f"{cls.name}{_read_graph(first, where)[0]}"
+    def model_name(cls, lines: Block, where: str) -> str:
+        """By the number of vertices."""
+        return f"{cls.name}{_read_graph(lines, where)[0]}"
 
     def _pairs(self) -> list[tuple[int, int]]:
         """The two vertices of each possible edge, from 0."""
@@ -271,7 +270,7 @@ def _without_gaps(lines: Iterable[str]) -> Iterator[str]:
         yield "#" if first == ["c"] or (dimacs and not first) else line
 
 
-def _read_graph(lines: list[tuple[int, str]], where: str) -> Graph:
+def _read_graph(lines: Block, where: str) -> Graph:
     places = [(f"{where}, line {number}", line) for number, line in lines]
     if lines[0][1].split()[0] in ("p", "e"):
         return _read_dimacs(places)

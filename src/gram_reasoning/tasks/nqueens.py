@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gram_reasoning.errors import UserError
 from gram_reasoning.task_configs import NQueensConfig
-from gram_reasoning.tasks.base import Problems, Task
+from gram_reasoning.tasks.base import Block, Problems, Task
 from gram_reasoning.tasks.splits import split_by_code
 
 EMPTY, QUEEN = 1, 2
@@ -140,10 +140,11 @@ class NQueens(Task):
     # A board is N lines of N cells (Q queen, . or _ empty), or one line: its rows joined by `/`, or, for each row, the
     # column of its queen counted from 1 (. where open), joined by commas.
 
-    def stands_alone(self, line: str) -> bool:
+    @classmethod
+    def stands_alone(cls, line: str) -> bool:
         return "/" in line or "," in line
 
-    def read_one(self, lines: list[tuple[int, str]], where: str) -> Tensor:
+    def read_one(self, lines: Block, where: str) -> Tensor:
         place = f"{where}, line {lines[0][0]}"
         if "," in lines[0][1]:
             return self._peaceful(self._columns(lines[0][1].split(","), place), place)
@@ -154,16 +155,13 @@ class NQueens(Task):
         return self._peaceful(self._cells(rows, place), place)
 
     @classmethod
-    def model_name(cls, text: str, where: str) -> str:
-        """By the side of the first board: its rows if it stands on one line, else its first row's cells."""
-        lines = (line.strip() for line in text.splitlines())
-        first = next((line for line in lines if line and not line.startswith("#")), "")
-        if not first:
-            raise UserError(f"{where}: no input found, expected at least one")
-        mark = next((mark for mark in ",/" if mark in first), None)
-        size = first.count(mark) + 1 if mark else len("".join(first.split()))
+    def model_name(cls, lines: Block, where: str) -> str:
+        """By the side of the board: its rows if it stands on one line, else its first row's cells."""
+        line = lines[0][1]
+        mark = next((mark for mark in ",/" if mark in line), None)
+        size = line.count(mark) + 1 if mark else len("".join(line.split()))
         if size in range(4, 13):
-            cls(NQueensConfig(size=size)).parse(text, where)  # a misshapen board is told as such
+            cls(NQueensConfig(size=size)).read_one(lines, where)  # a misshapen board is told as such
         return f"{cls.name}{size}"
 
     def _cells(self, rows: list[tuple[str, str]], place: str) -> list[Cell]:

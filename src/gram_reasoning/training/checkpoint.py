@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from gram_reasoning.errors import UserError
+from gram_reasoning.files import sync_folder, write_whole
 
 FORMAT = 1
 """Version of the checkpoint's layout."""
@@ -46,7 +47,7 @@ def save_folder(folder: Path, tensors: dict[str, dict[str, Tensor]], values: dic
             folder.rename(retired)
         temporary.rename(folder)
         shutil.rmtree(retired, ignore_errors=True)
-        _sync(folder.parent)
+        sync_folder(folder.parent)
     except OSError as error:
         if retired.exists() and not folder.exists():
             retired.rename(folder)
@@ -56,14 +57,11 @@ def save_folder(folder: Path, tensors: dict[str, dict[str, Tensor]], values: dic
 
 def save_json(path: Path, value: Any) -> None:
     """Write one JSON file, all or nothing, and its folder if need be."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(temporary, (json.dumps(value, indent=1) + "\n").encode())
-        temporary.rename(path)
-        _sync(path.parent)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+    write_whole(path, json.dumps(value, indent=1) + "\n")
 
 
 def check_tensors(found: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> None:
@@ -83,14 +81,6 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def load_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:

@@ -1,0 +1,130 @@
+"""`gram solve`: boards in, verified answers out, while later boards are still being read."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from gram_reasoning.border import PICTURES, can_write, parse, set_threads
+from gram_reasoning.commands.reading import in_groups, open_puzzle
+from gram_reasoning.commands.sampling import sampler_config
+from gram_reasoning.errors import UserError, check
+from gram_reasoning.files import WholeFile
+from gram_reasoning.task_configs import KINDS
+
+if TYPE_CHECKING:
+    from gram_reasoning.inference.solve import Solved
+
+GROUP = 64
+"""Inputs that are solved together."""
+DRAWN = 8
+"""Inputs in a picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolveOptions:
+    """Solve boards with a trained model; the rules check every answer that is shown.
+
+    A board is N lines of N cells (Q or .), with an empty line after it; or one line: its rows joined by / or, for each
+    row, the column of its queen counted from 1 (. where open), joined by commas.
+
+    Standard input is answered as it comes. At a bad board the command stops with its line number and exit code 2;
+    what was answered before stays answered. The exit code is 0 if every board was solved, else 1.
+    """
+
+    puzzle: Annotated[str, tyro.conf.Positional] = "-"
+    """A file of boards, a board as text (rows joined by /), or - for standard input."""
+    task: str | None = None
+    """What the input is (its kind, such as nqueens); the default is the checkpoint's task, or nqueens without one."""
+    checkpoint: str | None = None
+    """A run or a model folder; the default is the model that comes with the package for that board size."""
+    samples: int | None = None
+    """Trajectories for each board; the default is the recipe's."""
+    steps: int | None = None
+    """Supervision steps of each; the default is as many as in training."""
+    halting: bool = False
+    """A trajectory ends when its halt head says so; --steps is then the budget."""
+    select: Literal["majority", "lprm", "first"] = "majority"
+    """Order of the answers."""
+    all: bool = False
+    """Show every distinct solution found, not only the best."""
+    chunk: int = 512
+    """Trajectories at once: bounds the memory."""
+    seed: int = 0
+    """Seed of the noise."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    threads: int | None = None
+    """CPU threads; the default is torch's."""
+    json: Path | None = None
+    """Also write one JSON object a board to this file; `-` prints them instead of the boards."""
+    picture: Path | None = None
+    """Also draw the first boards and their solutions into this image file."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run `gram solve` with these arguments; returns the exit code."""
+    options = parse(SolveOptions, arguments, "gram solve", "gram solve boards.txt --all --samples 40")
+    can_write(options.json)
+    can_write(options.picture, PICTURES)
+    check(options.task in (None, *KINDS), "--task", options.task, f"one of {', '.join(KINDS)}")
+    source = open_puzzle(options.puzzle)
+    if source.is_stream and sys.stdin.isatty():
+        print("gram: reading puzzles; an empty line ends a board, Ctrl-D ends the input", file=sys.stderr)
+
+    from gram_reasoning.build import TASKS, bundled_model, choose_device, load_model
+    from gram_reasoning.evaluation.report import solved_text
+    from gram_reasoning.inference.solve import solve
+
+    device = choose_device(options.device)
+    set_threads(options.threads)
+    if options.checkpoint is None:
+        kind = options.task or "nqueens"
+        blocks = TASKS[kind].blocks(source.lines, source.where)
+        first = next(blocks, None)
+        if first is None:
+            raise UserError(f"{source.where}: no input found, expected at least one")
+        blocks, folder = chain([first], blocks), bundled_model(kind, first, source.where)
+        recipe, task, model = load_model(folder, device)
+    else:
+        folder = Path(options.checkpoint)
+        recipe, task, model = load_model(folder, device)
+        blocks = task.blocks(source.lines, source.where)
+    check(options.task in (None, task.name), "--task", options.task, f"{task.name}, the task of {folder}")
+    sampler = sampler_config(options, recipe.evaluation, model.supervision_steps)
+
+    def answers() -> Iterator[tuple[str, "Solved"]]:
+        inputs = ((f"{source.where}, line {block[0][0]}", task.read_one(block, source.where)) for block in blocks)
+        done = 0
+        for group in in_groups(inputs, GROUP, patient=not source.is_stream):
+            items = solve(model, task, [tokens for _, tokens in group], sampler, options.select, first_input=done)
+            done += len(group)
+            yield from zip((place for place, _ in group), items, strict=True)
+
+    to_stdout = options.json is not None and str(options.json) == "-"
+    unsolved, count, drawn = 0, 0, []
+    try:
+        with nullcontext() if options.json is None or to_stdout else closing(WholeFile(options.json)) as file:
+            for place, item in answers():
+                count += 1
+                unsolved += not item.solutions
+                line = json.dumps(item.to_json())
+                print(line if to_stdout else solved_text(task, item, place, options.all), flush=True)
+                if file is not None:
+                    file.write(f"{line}\n".encode())
+                if len(drawn) < DRAWN:
+                    drawn.append(item)
+    finally:  # what was answered before a bad board or an interrupt is kept
+        if options.picture is not None and drawn:
+            from gram_reasoning.analysis.figures import picture_of_solutions
+
+            picture_of_solutions(task, drawn, options.picture)
+    if count == 0:
+        raise UserError(f"{source.where}: no input found, expected at least one")
+    return 0 if unsolved == 0 else 1
