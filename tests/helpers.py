@@ -14,6 +14,7 @@ from gram_reasoning.build import TASKS, build_model
 from gram_reasoning.config import GramConfig, Recipe, TrainConfig
 from gram_reasoning.errors import UserError
 from gram_reasoning.models.gram import Gram
+from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.recipes import get_recipe
 from gram_reasoning.task_configs import NQueensConfig, TaskConfig
 from gram_reasoning.tasks.base import Task
@@ -118,9 +119,14 @@ def task_of(config: TaskConfig) -> Task:
     return TASKS[config.kind](config)
 
 
-def make_trainer(recipe: Recipe, run: Path, say: Callable[[str], None] = lambda line: None) -> Trainer:
+def make_trainer(
+    recipe: Recipe,
+    run: Path,
+    say: Callable[[str], None] = lambda line: None,
+    processes: Processes = ALONE,
+) -> Trainer:
     task = task_of(recipe.task)
-    return Trainer(recipe, task, build_model(recipe, task), run, say=say)
+    return Trainer(recipe, task, build_model(recipe, task), run, processes, say=say)
 
 
 def after_step(trainer: Trainer, step: int, act: Callable[[], object]) -> None:

@@ -17,6 +17,7 @@ ONLY = {
     "files": {"errors"},
     "noise": set(),
     "types": set(),
+    "processes": {"errors"},
     "config": {"errors", "task_configs"},
     "task_configs": {"errors"},
     "nn": {"nn"},

@@ -5,6 +5,7 @@ Whatever a user can get wrong here becomes a UserError, one line; nothing import
 
 import contextlib
 import io
+import os
 import re
 import sys
 import types
@@ -15,6 +16,7 @@ from typing import Any, Literal, TypeVar
 
 import tyro
 
+from gram_reasoning import __version__
 from gram_reasoning.errors import UserError
 from gram_reasoning.files import write_whole
 
@@ -112,10 +114,38 @@ def progress(label: str):
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
+    silent = not (sys.stderr.isatty() and speaks())
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=silent) as bar:
         row = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(row, completed=done, total=total)
+
+
+def speaks() -> bool:
+    """Whether this process talks to the user: of several that a launcher started together, the first."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def tell(error: Exception) -> None:
+    """One line on stderr. Of what all processes of a launch find before they meet, only the first one tells."""
+    torch = sys.modules.get("torch")
+    if speaks():
+        print(f"gram: {error}", file=sys.stderr)
+    elif torch is not None and torch.distributed.is_initialized():
+        print(f"gram (process {os.environ['RANK']}): {error}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def together(device: str, threads: int | None, timeout: float):
+    """The processes of this launch (one, if nobody launched several), and the device of this one."""
+    from gram_reasoning.processes import choose_device, join
+
+    if not timeout > 0:
+        raise UserError(f"--timeout: got {timeout}, expected a number of seconds above 0")
+    processes = join(choose_device(device), timeout)
+    set_threads(threads)
+    yield processes
+    processes.leave()
 
 
 def set_threads(threads: int | None) -> None:
@@ -131,3 +161,13 @@ def in_range(name: str, value: int, low: int, high: int | None = None) -> None:
     if value < low or (high is not None and value > high):
         bounds = f"at least {low}" if high is None else f"{low} to {high}"
         raise UserError(f"--{name.replace('_', '-')}: got {value}, expected {bounds}")
+
+
+def version() -> str:
+    """What runs here: the package, Python, torch and the device."""
+    import platform
+
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
+    return f"gram {__version__} (Python {platform.python_version()}, torch {torch.__version__}, {device})"

@@ -73,16 +73,3 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Recipe
     checkpoint.check_tensors(weights, model.state_dict(), folder / "model.safetensors")
     model.load_state_dict(weights)
     return recipe, task, model.to(device).eval()
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" is a CUDA GPU where there is one, else the CPU."""
-    kind, _, number = name.partition(":")
-    if kind not in ("auto", "cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdecimal())):
-        raise UserError(f"--device: got {name!r}, expected auto, cpu, cuda, cuda:N (N from 0) or mps")
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if kind == "cuda" and int(number or 0) >= gpus:
-        raise UserError(f"--device: got {name!r}, but PyTorch sees {gpus} CUDA GPUs here; expected another device")
-    if kind == "mps" and not torch.backends.mps.is_available():
-        raise UserError(f"--device: got {name!r}, but PyTorch sees no Apple GPU here; expected another device")
-    return torch.device(("cuda" if gpus else "cpu") if kind == "auto" else name)

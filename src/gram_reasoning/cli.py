@@ -14,7 +14,6 @@ from typing import Annotated, Literal
 
 import tyro
 
-from gram_reasoning import __version__
 from gram_reasoning.border import (
     PICTURES,
     can_write,
@@ -22,13 +21,16 @@ from gram_reasoning.border import (
     named,
     parse,
     progress,
-    set_threads,
+    speaks,
+    tell,
+    together,
+    version,
     write_lines,
 )
 from gram_reasoning.commands import solve
 from gram_reasoning.commands.sampling import sampler_config
 from gram_reasoning.config import EvalConfig, GramConfig, TrainConfig, to_json
-from gram_reasoning.errors import UserError
+from gram_reasoning.errors import Failed, UserError
 from gram_reasoning.task_configs import NQueensConfig, TaskConfig
 
 HELP = """usage: gram COMMAND [options]
@@ -56,13 +58,18 @@ examples:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not speaks():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
         return code
     except UserError as error:
-        print(f"gram: {error}", file=sys.stderr)
+        tell(error)
         return 2
+    except Failed as error:
+        tell(error)
+        return 1
     except BrokenPipeError:  # the reader of our output is gone, as in `gram data X | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -90,20 +97,11 @@ def _dispatch(arguments: list[str]) -> int:
         print(HELP, end="")
         return 0 if arguments else 2
     if arguments[0] == "--version":
-        print(_version())
+        print(version())
         return 0
     if arguments[0] not in commands:
         raise UserError(f"unknown command {arguments[0]!r}, expected one of {', '.join(commands)}")
     return commands[arguments[0]](arguments[1:])
-
-
-def _version() -> str:
-    import platform
-
-    import torch
-
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
-    return f"gram {__version__} (Python {platform.python_version()}, torch {torch.__version__}, {device})"
 
 
 # -- train -----------------------------------------------------------------------------------------------------
@@ -125,6 +123,8 @@ class TrainOptions:
     """auto, cpu, cuda, cuda:1, mps."""
     threads: int | None = None
     """CPU threads; the default is torch's."""
+    timeout: float = 600.0
+    """Seconds after which one of several processes that does not answer counts as lost."""
     task: TaskConfig = field(default_factory=NQueensConfig)
     model: GramConfig = field(default_factory=GramConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -146,20 +146,15 @@ def _train(arguments: list[str]) -> int:
         recipe, task=options.task, model=options.model, train=train, evaluation=options.evaluation
     )
 
-    from gram_reasoning.build import build_model, build_task, choose_device
-    from gram_reasoning.training.trainer import NonFiniteLoss, Trainer
+    from gram_reasoning.build import build_model, build_task
+    from gram_reasoning.training.trainer import Trainer
 
-    device = choose_device(options.device)
-    set_threads(options.threads)
-    task = build_task(recipe)
     run = options.out or Path("runs") / name
-    trainer = Trainer(recipe, task, build_model(recipe, task), run, device)
-    try:
+    with together(options.device, options.threads, options.timeout) as processes:
+        task = build_task(recipe)
+        trainer = Trainer(recipe, task, build_model(recipe, task), run, processes)
         with progress(f"training {run}") as trainer.tick:
             how = trainer.fit(options.resume, options.max_minutes)
-    except NonFiniteLoss as error:
-        print(f"gram: {error}", file=sys.stderr)
-        return 1
     print(f"{how} at step {trainer.step} of {recipe.train.steps} after {trainer.seconds:.0f} s of training; run: {run}")
     if how != "finished":
         print("go on with the same command and --resume")
@@ -193,6 +188,8 @@ class EvalOptions:
     """auto, cpu, cuda, cuda:1, mps."""
     threads: int | None = None
     """CPU threads; the default is torch's."""
+    timeout: float = 600.0
+    """Seconds after which one of several processes that does not answer counts as lost."""
     json: Path | None = None
     """Also write every number to this file."""
 
@@ -205,22 +202,22 @@ def _eval(arguments: list[str]) -> int:
 
     import torch
 
-    from gram_reasoning.build import choose_device, load_model
+    from gram_reasoning.build import load_model
     from gram_reasoning.evaluation.evaluator import evaluate
     from gram_reasoning.evaluation.report import evaluation_table
 
-    set_threads(options.threads)
-    recipe, task, model = load_model(Path(name), choose_device(options.device))
-    sampler = sampler_config(options, recipe.evaluation, model.supervision_steps)
-    problems = task.split(options.split)
-    if options.limit is not None:
-        in_range("limit", options.limit, 1)
-        problems = problems.subset(torch.arange(min(options.limit, len(problems))))
-    with progress(f"evaluating {name}") as tick:
-        result = evaluate(model, task, problems, sampler, options.select, tick)
+    with together(options.device, options.threads, options.timeout) as processes:
+        recipe, task, model = load_model(Path(name), processes.device)
+        sampler = sampler_config(options, recipe.evaluation, model.supervision_steps)
+        problems = task.split(options.split)
+        if options.limit is not None:
+            in_range("limit", options.limit, 1)
+            problems = problems.subset(torch.arange(min(options.limit, len(problems))))
+        with progress(f"evaluating {name}") as tick:
+            result = evaluate(model, task, problems, sampler, options.select, tick, processes)
     result = {"checkpoint": name, "recipe": recipe.name, "split": options.split, "seed": options.seed, **result}
     print(evaluation_table(result))
-    if options.json:
+    if options.json and speaks():
         write_lines(options.json, [json.dumps(result, indent=1)])
     return 0
 

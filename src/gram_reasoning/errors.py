@@ -1,4 +1,4 @@
-"""The one exception for what a user can cause and can mend."""
+"""The exceptions that the command line turns into one line."""
 
 
 class UserError(ValueError):
@@ -18,3 +18,7 @@ def check(holds: bool, name: str, value: object, expected: str) -> None:
     """Raise the UserError of a setting that is out of range, unless `holds`."""
     if not holds:
         raise UserError(f"{name}: got {value!r}, expected {expected}")
+
+
+class Failed(RuntimeError):
+    """The work began well and could not go on: one line that says where it stands; exit code 1."""

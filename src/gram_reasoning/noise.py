@@ -8,6 +8,7 @@ on any device without a host sync and compiles into one kernel.
 
 import math
 import zlib
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,17 @@ def _mix64(x: Tensor) -> Tensor:
     """splitmix64's finaliser (Steele, Lea, Flood 2014) on int64 with wrap-around."""
     x = (x ^ ((x >> 30) & 0x3FFFFFFFF)) * -4658895280553007687
     x = (x ^ ((x >> 27) & 0x1FFFFFFFFF)) * -7723592293110705685
+    return x ^ ((x >> 31) & 0x1FFFFFFFF)
+
+
+def _signed64(x: int) -> int:
+    return (x + 2**63) % 2**64 - 2**63
+
+
+def _mix64_int(x: int) -> int:
+    """The same on a Python integer."""
+    x = _signed64((x ^ ((x >> 30) & 0x3FFFFFFFF)) * -4658895280553007687)
+    x = _signed64((x ^ ((x >> 27) & 0x1FFFFFFFFF)) * -7723592293110705685)
     return x ^ ((x >> 31) & 0x1FFFFFFFF)
 
 
@@ -44,12 +56,12 @@ def keys(seed: int, purpose: str, *ids: Tensor | int) -> Tensor:
         int64 tensor (B,), on the device of the ids.
     """
     wrapped = (seed + 2**31) % 2**32 - 2**31
-    key = torch.tensor([wrapped * 2**32 + zlib.crc32(purpose.encode())], dtype=torch.int64)
-    device = next((i.device for i in ids if isinstance(i, Tensor)), key.device)
-    key = _mix64(key.to(device))
+    key: Any = _mix64_int(wrapped * 2**32 + zlib.crc32(purpose.encode()))
     for i in ids:
-        key = _mix64((key ^ i) + _GOLDEN)
-    return key
+        key = key ^ i
+        # Plain numbers are mixed on the host, so that no number has to travel to the device.
+        key = _mix64(key + _GOLDEN) if isinstance(key, Tensor) else _mix64_int(_signed64(key + _GOLDEN))
+    return key if isinstance(key, Tensor) else torch.tensor([key])
 
 
 def _bits(keys_B: Tensor, count: int) -> Tensor:

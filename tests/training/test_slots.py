@@ -23,7 +23,7 @@ def advance(slots: Slots, step: int) -> StepOutput:
     batch, state, referee = slots.part(everyone, step)
     with torch.no_grad():
         out = slots.model(batch, state, slots.noise(everyone, step), referee)
-    slots.store([out])
+    slots.count_stays(slots.store([out]))
     return out
 
 

@@ -1,5 +1,6 @@
 """Slots on a task whose answers are padded, have a standard form, and are augmented."""
 
+import signal
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from gram_reasoning.recipes import get_recipe
 from gram_reasoning.task_configs import GraphColoringConfig
 from gram_reasoning.training.deep_supervision import Slots
 from gram_reasoning.types import IGNORE, StepOutput
-from helpers import make_trainer, tiny_config, weights_of
+from helpers import after_step, make_trainer, tiny_config, weights_of
 
 TASK = GraphColoringConfig(vertices=5, graphs=60, renumber=True)
 
@@ -94,10 +95,8 @@ def test_augmentation_is_no_matter_of_resuming(tmp_path):
     whole = make_trainer(recipe, tmp_path / "whole")
     assert whole.fit() == "finished"
     first = make_trainer(recipe, tmp_path / "parts")
-    first._open(False)
-    for _ in range(3):
-        first.train_step()
-    first.save()
+    after_step(first, 3, lambda: setattr(first, "stop_signal", signal.SIGTERM))
+    assert first.fit() == "stopped"
     second = make_trainer(recipe, tmp_path / "parts")
     assert second.fit(resume=True) == "finished"
     one, other = weights_of(whole.model), weights_of(second.model)

@@ -78,9 +78,10 @@ def run(arguments: list[str]) -> int:
     if source.is_stream and sys.stdin.isatty():
         print("gram: reading puzzles; an empty line ends a board, Ctrl-D ends the input", file=sys.stderr)
 
-    from gram_reasoning.build import TASKS, bundled_model, choose_device, load_model
+    from gram_reasoning.build import TASKS, bundled_model, load_model
     from gram_reasoning.evaluation.report import solved_text
     from gram_reasoning.inference.solve import solve
+    from gram_reasoning.processes import choose_device
 
     device = choose_device(options.device)
     set_threads(options.threads)

@@ -12,6 +12,7 @@ from gram_reasoning.evaluation.metrics import Found, summarize, tally
 from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.inference.select import Rule, in_standard_form, rank
 from gram_reasoning.models.base import RecursiveModel
+from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.tasks.base import Problems, Task, learnt
 from gram_reasoning.types import Batch, Candidates
 
@@ -23,13 +24,15 @@ def evaluate(
     config: SamplerConfig,
     rule: Rule = "majority",
     tick: Callable[[int, int], None] = lambda done, total: None,
+    processes: Processes = ALONE,
 ) -> dict[str, Any]:
     """What the answers to `problems` are worth, with the average number of steps.
 
     Accuracy and coverage by the rules (metrics.summarize), conflicts and the task's own measures, each where the task
-    has it.
+    has it. Several processes share the trajectories; each gets the whole result.
     """
-    candidates = in_standard_form(task, problems.inputs, sample(model, problems.inputs, config, tick=tick))
+    candidates = sample(model, problems.inputs, config, tick=tick, processes=processes)
+    candidates = in_standard_form(task, problems.inputs, candidates)
     result: dict[str, Any] = {
         "steps": config.steps,
         "halting": config.halting,
@@ -72,7 +75,9 @@ def _rows(problems: Problems, candidates: Candidates) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def bounds(model: RecursiveModel, problems: Problems, beta_nats: float, seed: int) -> dict[str, Any]:
+def bounds(
+    model: RecursiveModel, problems: Problems, beta_nats: float, seed: int, processes: Processes = ALONE
+) -> dict[str, Any]:
     """The surrogate and the full ELBO on `problems`, in nats an example (the paper's Figure 8). A diagnostic.
 
     full: reconstruction after the last supervision step minus the KL of every transition of the trajectory.
@@ -82,15 +87,17 @@ def bounds(model: RecursiveModel, problems: Problems, beta_nats: float, seed: in
         beta_nats: weight of the KL beside a cross-entropy that is summed over tokens.
     """
     device = next(model.parameters()).device
-    rows = torch.arange(len(problems), device=device)
-    drawn = noise.choice(noise.keys(seed, "elbo target", rows), problems.count.to(device))
-    targets = learnt(problems.to(device).solution(rows, drawn))
+    total, own = len(problems), processes.share(len(problems))
+    problems = problems.to(device)
+    rows = torch.arange(total, device=device)[own]
+    drawn = noise.choice(noise.keys(seed, "elbo target", rows), problems.count[own])
+    targets = learnt(problems.solution(rows, drawn))
     posterior = torch.ones(len(rows), dtype=torch.bool, device=device)
-    batch = Batch(problems.inputs.to(device).long(), targets, posterior)
+    batch = Batch(problems.inputs[own].long(), targets, posterior)
     steps = model.supervision_steps
     draws = noise.normal(noise.keys(seed, "elbo noise", rows), (steps, *model.noise_shape()))
     out = model.posterior_rollout(batch, steps, draws)
-    kl, cross_entropy = out["kl"], out["cross_entropy"]
+    kl, cross_entropy = (processes.gather(out[name], total) for name in ("kl", "cross_entropy"))
     transitions = kl.shape[1] // steps
     charged_last = kl[:, transitions - 1 :: transitions]
     return {

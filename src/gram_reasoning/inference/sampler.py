@@ -1,11 +1,11 @@
 """Rollouts under the prior: N trajectories for each input, any number of supervision steps, bounded memory.
 
 Trajectories run in a pool of fixed size; one that is done (its steps are used up, or it has halted) gives its place to
-the next at once. A trajectory's noise is keyed by (seed, input, sample, step), so the pool's size and order do not
-change it.
+the next at once, and when none is left to start, the pool shrinks to those that go on. A trajectory's noise is keyed by
+(seed, input, sample, step), so neither the pool's size and order nor the number of processes changes it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,13 @@ from torch import Tensor
 
 from gram_reasoning import noise
 from gram_reasoning.models.base import RecursiveModel
-from gram_reasoning.types import Candidates
+from gram_reasoning.processes import ALONE, Processes
+from gram_reasoning.types import Candidates, LatentState
+
+LOOK_EVERY = 4
+"""Steps after which the host asks a GPU how many trajectories are left; on CPU asking costs nothing."""
+POOLS_A_PIECE = 8
+"""Pools of trajectories that `pieces` samples before it hands over what they found."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +38,30 @@ class SamplerConfig:
     """Seed of the noise."""
 
 
+def pieces(
+    model: RecursiveModel,
+    inputs: Tensor,
+    config: SamplerConfig,
+    tick: Callable[[int, int], None] = lambda done, total: None,
+    processes: Processes = ALONE,
+) -> Iterator[tuple[slice, Candidates]]:
+    """Sample some inputs after the others, so that memory does not grow with their number.
+
+    Yields:
+        The rows of `inputs` (M, L) and what `sample` gives for them.
+    """
+    total = len(inputs) * config.samples
+    rows = max(1, POOLS_A_PIECE * config.chunk * processes.count // config.samples)
+    for start in range(0, len(inputs), rows):
+        part = slice(start, min(start + rows, len(inputs)))
+        before = start * config.samples // processes.count
+
+        def advance(done: int, _: int, before: int = before) -> None:
+            tick(before + done, -(-total // processes.count))
+
+        yield part, sample(model, inputs[part], config, start, advance, processes)
+
+
 @torch.no_grad()
 def sample(
     model: RecursiveModel,
@@ -39,6 +69,7 @@ def sample(
     config: SamplerConfig,
     first_input: int = 0,
     tick: Callable[[int, int], None] = lambda done, total: None,
+    processes: Processes = ALONE,
 ) -> Candidates:
     """Sample `config.samples` answers for each input.
 
@@ -47,44 +78,63 @@ def sample(
         first_input: number of the first input, which keys its noise: a stream sampled in pieces gives what it
             gives in one call.
         tick: told from time to time how many of how many trajectories are done.
+        processes: share the trajectories; each gets all candidates.
 
     Returns:
         Candidates on the model's device.
     """
     device = next(model.parameters()).device
     inputs = inputs.to(device).long()
-    N, total = config.samples, len(inputs) * config.samples
-    rows = min(config.chunk, total)
+    N, everyone = config.samples, len(inputs) * config.samples
+    own = range(everyone)[processes.share(everyone)]
+    total = len(own)
     answers = torch.zeros(total + 1, inputs.shape[1], dtype=torch.int64, device=device)  # the last row: a bin
     values = torch.zeros(total + 1, device=device)
     taken = torch.zeros(total + 1, dtype=torch.int64, device=device)
 
-    trajectory = torch.arange(rows, device=device)
+    rows = min(config.chunk, total)
+    trajectory = torch.arange(rows, device=device)  # of those in `own`; `total` where a place is empty
+    started = torch.tensor(rows, device=device)
     steps = torch.zeros(rows, dtype=torch.int64, device=device)
-    context = model.encode(inputs[trajectory // N])
-    fresh = model.initial_state(rows)
-    latent, waiting = fresh, rows
-    while bool((trajectory < total).any()):
-        number, sample_number = first_input + trajectory // N, trajectory % N
-        draws = noise.normal(noise.keys(config.seed, "sample", number, sample_number, steps), model.noise_shape())
-        latent = model.step(context, latent, draws)
-        steps = steps + 1
+    fresh = latent = model.initial_state(rows)
+    context = model.encode(inputs[(own.start + trajectory) // N])
+    turn = 0
+    while rows:
+        number = own.start + trajectory
+        keys = noise.keys(config.seed, "sample", first_input + number // N, number % N, steps)
+        latent = model.step(context, latent, noise.normal(keys, model.noise_shape()))
+        steps, turn = steps + 1, turn + 1
+        if not config.halting and turn % config.steps:
+            continue  # all began together, so nobody is done
         done = steps >= config.steps
         if config.halting:
             done = done | (model.halt_logit(latent) > 0)
-        if not bool(done.any()):
-            continue
-        finished = trajectory.where(done, total).clamp(max=total)  # others write into the bin
+        finished = torch.where(done, trajectory, total)  # the others write into the bin
         answers[finished] = model.decode(latent).argmax(-1)
         values[finished] = model.value(latent)
         taken[finished] = steps
-        trajectory = torch.where(done, waiting + done.cumsum(0) - 1, trajectory).clamp(max=total)
-        waiting += int(done.sum())
-        tick(min(waiting - rows, total), total)
-        steps = steps.where(~done, 0)
+
+        trajectory = torch.where(done, started + done.cumsum(0) - 1, trajectory).clamp(max=total)
+        started = started + done.sum()
+        steps = torch.where(done, 0, steps)
         latent = latent.where(done, fresh)
-        context = model.encode(inputs[(trajectory // N).clamp(max=len(inputs) - 1)])
+        if device.type != "cpu" and config.halting and turn % LOOK_EVERY:
+            context = model.encode(inputs[_input(own, trajectory, N)])
+            continue
+        going = trajectory < total
+        left = int(going.sum())
+        tick(min(int(started), total) - left, total)
+        if left <= rows // 2:  # nobody waits to start: keep those that go on
+            keep = going.nonzero()[:, 0]
+            trajectory, steps, rows = trajectory[keep], steps[keep], left
+            latent = LatentState(latent.high[keep], latent.low[keep])
+            fresh = LatentState(fresh.high[:left], fresh.low[:left])
+        context = model.encode(inputs[_input(own, trajectory, N)])
     shape = (len(inputs), N)
-    return Candidates(
-        answers[:total].view(*shape, inputs.shape[1]), values[:total].view(shape), taken[:total].view(shape)
-    )
+    found = [processes.gather(t[:total], everyone) for t in (answers, values, taken)]
+    return Candidates(found[0].view(*shape, inputs.shape[1]), found[1].view(shape), found[2].view(shape))
+
+
+def _input(own: range, trajectory: Tensor, N: int) -> Tensor:
+    """The row of `inputs` that each trajectory works on; an empty place repeats the last."""
+    return (own.start + trajectory.clamp(max=len(own) - 1)) // N

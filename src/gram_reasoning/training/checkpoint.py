@@ -11,10 +11,13 @@ A checkpoint folder is written under another name, flushed to disk, and then ren
 `step-*` folder is whole. The newest two are kept.
 """
 
+import fcntl
 import json
 import os
 import shutil
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +117,22 @@ def save_checkpoint(run: Path, step: int, tensors: dict[str, dict[str, Tensor]],
     save_folder(run / "checkpoints" / f"step-{step:08d}", tensors, {"progress": progress})
     for old in checkpoints(run)[:-2]:
         shutil.rmtree(old.rename(old.with_name(f".{old.name}.old")))
+
+
+@contextmanager
+def claimed(run: Path) -> Iterator[None]:
+    """Inside, the run belongs to this process; the claim ends with the process, however that ends."""
+    config = run / "config.json"
+    with config.open("r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{run}: another process trains here, expected it to have ended, or another --out"
+            ) from None
+        except OSError:  # a file system that has no locks
+            pass
+        yield
 
 
 def sweep(run: Path) -> None:

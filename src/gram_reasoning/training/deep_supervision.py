@@ -108,17 +108,28 @@ class Slots:
         """Noise of the step for the slots `rows`: (B, *noise_shape)."""
         return noise.normal(self.keys("noise", step)[rows], self.model.noise_shape())
 
-    def store(self, parts: list[StepOutput]) -> None:
-        """Take back what the parts of the batch carry on; a group leaves when its last trajectory is done."""
+    def store(self, parts: list[StepOutput]) -> Tensor:
+        """Take back what the parts of the batch carry on; a group leaves when its last trajectory is done.
+
+        Returns:
+            How many prior slots leave after 1, 2, ... steps (N_sup,): `count_stays` wants it, over all processes.
+        """
         states = [part.state for part in parts]
         self.state = _cat_states(states)
         group = self.config.trajectories_per_input
         self.leaving = self.state.done.view(-1, group).all(1).repeat_interleave(group)
         prior = (self.leaving & ~self.is_posterior).float()
-        self.stays = 0.99 * self.stays
-        self.stays.scatter_add_(0, (self.state.steps - 1).clamp(0, len(self.stays) - 1), prior)
+        last = (self.state.steps - 1).clamp(0, len(self.stays) - 1)
+        return torch.zeros_like(self.stays).scatter_add_(0, last, prior)
+
+    def count_stays(self, leaving: Tensor) -> None:
+        """Take note of how long the prior slots of all processes stayed."""
+        self.stays = 0.99 * self.stays + leaving
 
     # -- checkpoint --------------------------------------------------------------------------------------------
+
+    COMMON = ("stays",)
+    """Tensors that are the same for all slots; the others have a row for each."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything carried, by name."""

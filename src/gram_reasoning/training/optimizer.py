@@ -30,12 +30,13 @@ def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.O
     """AdamW over everything, or Muon over the decaying (2-D) weights and AdamW over the rest."""
     groups = parameter_groups(model)
     betas = (config.beta1, config.beta2)
+    fused = all(p.is_cuda for p in model.parameters())  # one kernel for all weights
     plain = {"params": groups["no_decay"], "weight_decay": 0.0}
     if config.optimizer == "adamw":
         decayed = {"params": groups["decay"], "weight_decay": config.weight_decay}
-        return [torch.optim.AdamW([decayed, plain], lr=config.lr, betas=betas)]
+        return [torch.optim.AdamW([decayed, plain], lr=config.lr, betas=betas, fused=fused)]
     muon = torch.optim.Muon(groups["decay"], lr=config.muon_lr, weight_decay=config.weight_decay)
-    return [muon, torch.optim.AdamW([plain], lr=config.lr, betas=betas)]
+    return [muon, torch.optim.AdamW([plain], lr=config.lr, betas=betas, fused=fused)]
 
 
 def lr_factor(config: TrainConfig, step: int) -> float:
@@ -67,8 +68,8 @@ class WeightAverage:
         """Take in the weights after optimizer step `step` (from 0)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         current: list[Tensor] = [p.detach() for p in self.model.parameters()]
-        for average, parameter in zip(self.weights.values(), current, strict=True):
-            average.lerp_(parameter, 1 - decay)
+        averages = list(self.weights.values())
+        torch._foreach_lerp_(averages, current, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
     @contextmanager
     def swapped(self) -> Iterator[None]:

@@ -17,9 +17,16 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 class RunLog:
-    """Appends to a run's metrics.jsonl. Lines after `step` (from a run that died later) are cut off first."""
+    """Appends to a run's metrics.jsonl. Lines after `step` (from a run that died later) are cut off first.
 
-    def __init__(self, run: Path, step: int, tensorboard: bool = False) -> None:
+    Args:
+        run: its folder; None for a process that leaves writing to another.
+    """
+
+    def __init__(self, run: Path | None, step: int = 0, tensorboard: bool = False) -> None:
+        self.file = self.board = None
+        if run is None:
+            return
         self.path = run / "metrics.jsonl"
         kept = [line for line in read_lines(self.path) if line["step"] <= step] if step else []
         temporary = self.path.with_suffix(".tmp")
@@ -30,6 +37,8 @@ class RunLog:
 
     def write(self, kind: str, step: int, **values: Any) -> None:
         """One line: {"kind", "step", ...}. Numbers that are not finite become null."""
+        if self.file is None:
+            return
         try:
             self.file.write(json.dumps({"kind": kind, "step": step, **_finite(values)}) + "\n")
             self.file.flush()
@@ -43,7 +52,8 @@ class RunLog:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.file.close()
+        if self.file:
+            self.file.close()
         if self.board:
             self.board.close()
 

@@ -1,13 +1,14 @@
 """The training loop: slots -> supervision step -> loss -> optimizer -> average -> log, evaluate, save.
 
-Every draw is a function of (seed, step, slot) and every schedule of the step, so a resumed run is the undisturbed one.
+Every draw is a function of (seed, step, slot) and every schedule of the step, so a resumed run is the undisturbed one,
+and several processes are one. A step waits for no number from the device: whoever needs one on the host (the log, a
+checkpoint, the check that losses are finite) fetches it every so many steps.
 """
 
 import math
-import signal
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +16,30 @@ import torch
 from torch import Tensor
 
 from gram_reasoning.config import Recipe, to_json
-from gram_reasoning.errors import UserError
+from gram_reasoning.errors import Failed, UserError
 from gram_reasoning.evaluation.evaluator import bounds, evaluate
 from gram_reasoning.inference.sampler import SamplerConfig
 from gram_reasoning.models.base import RecursiveModel
+from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.tasks.base import Task
 from gram_reasoning.training import checkpoint
 from gram_reasoning.training.deep_supervision import Slots
 from gram_reasoning.training.optimizer import WeightAverage, kl_weight, lr_factor, make_optimizers
 from gram_reasoning.training.runlog import RunLog
+from gram_reasoning.training.signals import StopSignals
 from gram_reasoning.types import StepOutput
 
 LEAK_GAP = 0.3
 """The leak alarm rings when posterior accuracy is this far above prior accuracy."""
 
 
-class NonFiniteLoss(RuntimeError):
+AGREE_EVERY = 8
+"""Steps after which several processes ask each other whether to stop."""
+NEVER = 2**62
+"""Step at which a loss that stays finite is no number."""
+
+
+class NonFiniteLoss(Failed):
     """A loss term stopped being a number; the message names the step and the term."""
 
 
@@ -41,7 +50,7 @@ class Trainer:
         recipe: the whole configuration.
         task, model: built from it.
         run: folder of the run (see checkpoint.py).
-        device: where it trains.
+        processes: who trains together, and this one's device.
         say: where plain words for the user go.
         tick: told after each step how many of how many are done.
     """
@@ -52,21 +61,31 @@ class Trainer:
         task: Task,
         model: RecursiveModel,
         run: Path,
-        device: torch.device | str = "cpu",
+        processes: Processes = ALONE,
         say: Callable[[str], None] = print,
         tick: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self.recipe, self.config, self.task, self.run, self.say = recipe, recipe.train, task, run, say
         self.tick = tick
-        self.device = torch.device(device)
+        self.processes, self.device = processes, processes.device
         self.model = model.to(self.device)
         self.train_problems = task.split("train").to(self.device)
         validation = task.split("validation")
         self.validation = validation.subset(torch.arange(min(len(validation), self.config.eval_inputs)))
         self.optimizers = make_optimizers(self.model, self.config)
         self.average = WeightAverage(self.model, self.config.ema)
-        ids = torch.arange(self.config.batch_size, device=self.device)
-        self.slots = Slots(self.config, task, self.train_problems, self.model, ids)
+        c = self.config
+        part = processes.count * c.trajectories_per_input * c.accumulation
+        if c.batch_size % part:
+            raise UserError(
+                f"train.batch_size: got {c.batch_size}, expected a multiple of {processes.count} processes * "
+                f"trajectories_per_input * accumulation = {part}"
+            )
+        ids = torch.arange(c.batch_size, device=self.device)[processes.share(c.batch_size)]
+        self.slots = Slots(c, task, self.train_problems, self.model, ids)
+        watched = [*self.model.loss_weights, "gradient_norm"]
+        self.first_bad = torch.full((len(watched),), NEVER, device=self.device)  # step at which it was no number
+        self.bad_value = torch.zeros(len(watched), device=self.device)
         self.step = 0
         self.seconds = 0.0  # spent training, evaluations left out
         self.posterior_accuracy = math.nan
@@ -87,9 +106,9 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         weights = {**self.model.loss_weights}
         weights["kl"] = kl_weight(c, weights["kl"], self.step)
-        rows = c.batch_size // c.accumulation
+        rows = len(self.slots.ids) // c.accumulation
         parts: list[StepOutput] = []
-        for start in range(0, c.batch_size, rows):
+        for start in range(0, len(self.slots.ids), rows):
             part = slice(start, start + rows)
             batch, state, referee = self.slots.part(part, self.step)
             with self._autocast():
@@ -98,13 +117,17 @@ class Trainer:
             total = sum((weights[name] * loss.sum() for name, loss in out.losses.items()), start=torch.zeros(()))
             (total / c.batch_size).backward()
             parts.append(out)
+        names, sums = self._sums(parts)
+        leaving = self.slots.store(parts)
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        self.processes.sum_([*gradients, sums, leaving])  # the one message of a step
+        self.slots.count_stays(leaving)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), c.clip)
-        means = self._means(parts, norm)
-        self._check_finite(means)
+        means = dict(zip(names, sums[0] / sums[1], strict=True)) | {"gradient_norm": norm}
+        self._watch(means)
         for optimizer in self.optimizers:
             optimizer.step()
         self.average.update(self.step)
-        self.slots.store(parts)
         self.step += 1
         return means
 
@@ -113,29 +136,41 @@ class Trainer:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
-    def _means(self, parts: list[StepOutput], norm: Tensor) -> dict[str, Tensor]:
-        """Means over the slots; what belongs to one role is a mean over the slots of that role."""
+    def _sums(self, parts: list[StepOutput]) -> tuple[list[str], Tensor]:
+        """What the logged means are made of: their names, and (2, names) the sums and the counts of the own slots.
+
+        What belongs to one role is counted over the slots of that role.
+        """
         posterior = self.slots.is_posterior
         losses = {name: torch.cat([p.losses[name].detach() for p in parts]) for name in parts[0].losses}
         metrics = {name: torch.cat([p.metrics[name] for p in parts]) for name in parts[0].metrics}
-        means = {name: value.mean() for name, value in losses.items()}
-        means["kl_nats"] = _mean_where(metrics["kl_nats"], posterior)
+        everyone = torch.ones_like(posterior)
+        counted = {name: (value, everyone) for name, value in losses.items()}
+        counted["kl_nats"] = metrics["kl_nats"], posterior
         if "reward" in metrics:
             right = (metrics["reward"] == 1).float()
-            means["posterior_accuracy"] = _mean_where(right, posterior)
-            means["prior_slot_accuracy"] = _mean_where(right, ~posterior)
-            means["halt_accuracy"] = _mean_where(metrics["halt_right"], ~posterior)
-        done = torch.cat([p.state.done for p in parts])
-        means["stay"] = _mean_where(metrics["steps"], done)
-        means["gradient_norm"] = norm
-        return means
+            counted["posterior_accuracy"] = right, posterior
+            counted["prior_slot_accuracy"] = right, ~posterior
+            counted["halt_accuracy"] = metrics["halt_right"], ~posterior
+        counted["stay"] = metrics["steps"], torch.cat([p.state.done for p in parts])
+        sums = [torch.stack([(value * mask).sum(), mask.sum()]) for value, mask in counted.values()]
+        return list(counted), torch.stack(sums, dim=1)
 
-    def _check_finite(self, means: dict[str, Tensor]) -> None:
-        names = [*self.model.loss_weights, "gradient_norm"]
-        if not bool(torch.isfinite(torch.stack([means[name] for name in names])).all()):
-            name = next(n for n in names if not bool(torch.isfinite(means[n])))
+    def _watch(self, means: dict[str, Tensor]) -> None:
+        """Remember, on the device, at which step each loss term first was no number."""
+        values = torch.stack([means[name] for name in [*self.model.loss_weights, "gradient_norm"]])
+        newly_bad = ~torch.isfinite(values) & (self.first_bad == NEVER)
+        self.first_bad = torch.where(newly_bad, self.step, self.first_bad)
+        self.bad_value = torch.where(newly_bad, values, self.bad_value)
+
+    def check_finite(self) -> None:
+        """NonFiniteLoss if a term was no number in any step since the last call."""
+        steps, values = self.first_bad.tolist(), self.bad_value.tolist()
+        if (step := min(steps)) < NEVER:
+            term = steps.index(step)
+            name = [*self.model.loss_weights, "gradient_norm"][term]
             raise NonFiniteLoss(
-                f"step {self.step}: the term {name!r} is {float(means[name])}; the run stops here, and its last "
+                f"step {step}: the term {name!r} is {values[term]}; the run stops here, and its last "
                 f"checkpoint in {self.run} is whole (try a smaller --train.lr or --train.precision fp32)"
             )
 
@@ -150,35 +185,65 @@ class Trainer:
         Raises:
             UserError: the folder holds another run, or one that was not asked to be resumed.
             NonFiniteLoss: a loss term is no longer a number.
+            LostProcess: another process of this run is gone.
         """
-        self._open(resume)
-        log = RunLog(self.run, self.step, self.config.tensorboard)
+        with ExitStack() as stack:
+            newest = self.processes.once(lambda: self._open(resume, stack))
+            if newest is not None:
+                self._restore(newest)
+            log = stack.enter_context(self._log())
+            stack.enter_context(StopSignals(self._note_signal, patient=self.processes.count > 1))
+            return self._fit(log, max_minutes)
+
+    def _fit(self, log: RunLog, max_minutes: float | None) -> str:
+        c = self.config
         entropy = self.slots.target_entropy
         if self.step == 0:
-            log.write("start", 0, parameters=sum(p.numel() for p in self.model.parameters()), target_entropy=entropy)
+            parameters = sum(p.numel() for p in self.model.parameters())
+            log.write("start", 0, parameters=parameters, processes=self.processes.count, target_entropy=entropy)
         began, first = time.monotonic(), self.step
-        with _SignalCatcher(self), log:
-            while self.step < self.config.steps and self.stop_signal is None:
-                if max_minutes is not None and time.monotonic() - began >= 60 * max_minutes:
-                    break
-                start = time.monotonic()
-                means = self.train_step()
-                self.seconds += time.monotonic() - start
-                self.tick(self.step, self.config.steps)
-                c, at = self.config, self.step
-                if at % c.log_every == 0:
-                    values = {name: float(value) for name, value in means.items()}
-                    self.posterior_accuracy = values.get("posterior_accuracy", math.nan)
-                    log.write("train", at, seconds=self.seconds, target_entropy=entropy, **values)
-                if at % c.eval_every == 0 or at == c.steps:
-                    log.write("eval", at, seconds=self.seconds, **self._evaluate())
-                if at % c.checkpoint_every == 0 and at < c.steps:
-                    self.save()
+        stopped = False
+        while self.step < c.steps:
+            out_of_time = max_minutes is not None and time.monotonic() - began >= 60 * max_minutes
+            if stopped := self._agree_to_stop(out_of_time):
+                break
+            start = time.monotonic()
+            means = self.train_step()
+            at = self.step
+            logging, evaluating = at % c.log_every == 0, at % c.eval_every == 0 or at == c.steps
+            saving = at % c.checkpoint_every == 0 and at < c.steps
+            if logging or evaluating or saving:
+                self.check_finite()
+            self.seconds += time.monotonic() - start
+            self.tick(at, c.steps)
+            if logging:
+                values = dict(zip(means, torch.stack(list(means.values())).tolist(), strict=True))
+                self.posterior_accuracy = values.get("posterior_accuracy", math.nan)
+                log.write("train", at, seconds=self.seconds, target_entropy=entropy, **values)
+            if evaluating:
+                log.write("eval", at, seconds=self.seconds, **self._evaluate())
+            if saving:
+                self.save()
+        self.check_finite()
         if self.step > first or not (self.run / "model").is_dir():
             self.save()
         if self.stop_signal is not None:
             return "stopped"
-        return "finished" if self.step >= self.config.steps else "out of time"
+        return "out of time" if stopped else "finished"
+
+    def _agree_to_stop(self, out_of_time: bool) -> bool:
+        """Whether to stop here; several processes agree on it, and on the signal, every AGREE_EVERY steps."""
+        if self.processes.count == 1:
+            return out_of_time or self.stop_signal is not None
+        if self.step % AGREE_EVERY:
+            return False
+        reason = self.processes.largest(self.stop_signal or int(out_of_time))  # no signal to stop has number 1
+        if reason > 1:
+            self.stop_signal = reason
+        return reason > 0
+
+    def _note_signal(self, number: int) -> None:
+        self.stop_signal = number
 
     def _evaluate(self) -> dict[str, Any]:
         """Prior rollouts of raw and averaged weights, the two bounds, and the leak alarm."""
@@ -186,10 +251,10 @@ class Trainer:
         sampler = SamplerConfig(samples=c.eval_samples, steps=self.model.supervision_steps, seed=c.seed)
         self.model.eval()
         with self._autocast(), self.average.swapped():
-            averaged = _brief(evaluate(self.model, self.task, self.validation, sampler))
+            averaged = self._judge(sampler)
         with self._autocast():
-            raw = _brief(evaluate(self.model, self.task, self.validation, sampler))
-            elbo = bounds(self.model, self.validation, self._beta_nats(), c.seed)
+            raw = self._judge(sampler)
+            elbo = bounds(self.model, self.validation, self._beta_nats(), c.seed, self.processes)
         told = [f"{name} {averaged[name]:.3f}" for name in ("accuracy", "coverage") if averaged[name] is not None]
         line = f"step {self.step}: prior {', '.join(told) or 'rollouts done'}"
         self.say(f"{line} ({averaged['inputs']} held-out inputs, {c.eval_samples} samples each)")
@@ -203,6 +268,9 @@ class Trainer:
             )
         return {"prior": averaged, "prior_raw_weights": raw, "leak_alarm": leak, **elbo}
 
+    def _judge(self, sampler: SamplerConfig) -> dict[str, Any]:
+        return _brief(evaluate(self.model, self.task, self.validation, sampler, processes=self.processes))
+
     def _beta_nats(self) -> float:
         """Beta beside a cross-entropy and a KL that are both whole sums, as in the loss times the tokens."""
         model = self.recipe.model
@@ -213,13 +281,20 @@ class Trainer:
     # -- disk --------------------------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write a checkpoint and the shareable model of this step."""
+        """Write a checkpoint and the shareable model of this step: the slots of all processes, by one of them."""
+        slots = {
+            name: tensor if name in Slots.COMMON else self.processes.gather(tensor, self.config.batch_size)
+            for name, tensor in self.slots.tensors().items()
+        }
+        self.processes.once(lambda: self._write(slots))
+
+    def _write(self, slots: dict[str, Tensor]) -> None:
         model = dict(self.model.state_dict())
         tensors = {
             "model": model,
             "ema": self.average.weights,
             "optimizer": checkpoint.optimizer_tensors(self.optimizers),
-            "slots": self.slots.tensors(),
+            "slots": slots,
         }
         values = {"seconds": self.seconds, "posterior_accuracy": self.posterior_accuracy}
         checkpoint.save_checkpoint(self.run, self.step, tensors, values)
@@ -227,8 +302,8 @@ class Trainer:
         config = {"format": checkpoint.FORMAT, "step": self.step, "recipe": to_json(self.recipe)}
         checkpoint.save_folder(self.run / "model", {"model": shared}, {"config": config})
 
-    def _open(self, resume: bool) -> None:
-        """Start the folder, or continue from its newest checkpoint."""
+    def _open(self, resume: bool, stack: ExitStack) -> Path | None:
+        """Start the folder and claim it as long as the stack lasts; returns the checkpoint to continue from."""
         config = self.run / "config.json"
         if config.exists():
             if not resume:
@@ -237,23 +312,36 @@ class Trainer:
                 )
             if checkpoint.load_json(config) != to_json(self.recipe):
                 raise UserError(f"{config}: differs from the options given, expected the same run to resume")
+            stack.enter_context(checkpoint.claimed(self.run))
             checkpoint.sweep(self.run)
-            if existing := checkpoint.checkpoints(self.run):
-                self._restore(existing[-1])
-            return
+            existing = checkpoint.checkpoints(self.run)
+            return existing[-1] if existing else None
         if self.run.exists() and (not self.run.is_dir() or any(p.name[0] != "." for p in self.run.iterdir())):
             raise UserError(f"{self.run}: exists and is no run of gram, expected a new or an empty folder for --out")
         checkpoint.save_json(config, to_json(self.recipe))
+        stack.enter_context(checkpoint.claimed(self.run))
+        return None
+
+    def _log(self) -> RunLog:
+        if self.processes.first:
+            return RunLog(self.run, self.step, self.config.tensorboard)
+        return RunLog(None)
 
     def _restore(self, folder: Path) -> None:
+        c = self.config
+        own = self.processes.share(c.batch_size)
         tensors, progress = checkpoint.load_checkpoint(folder, self.device)
-        here = {"model": self.model.state_dict(), "ema": self.average.weights, "slots": self.slots.tensors()}
+        slots = {
+            name: t if name in Slots.COMMON else t.new_empty(c.batch_size, *t.shape[1:])
+            for name, t in self.slots.tensors().items()
+        }
+        here = {"model": self.model.state_dict(), "ema": self.average.weights, "slots": slots}
         for name, expected in here.items():
             checkpoint.check_tensors(tensors[name], expected, folder / f"{name}.safetensors")
         self.model.load_state_dict(tensors["model"])
         self.average.weights = {name: tensors["ema"][name] for name in self.average.weights}
         checkpoint.load_optimizers(self.optimizers, tensors["optimizer"], folder / "optimizer.safetensors")
-        self.slots.load(tensors["slots"])
+        self.slots.load({n: t if n in Slots.COMMON else t[own].clone() for n, t in tensors["slots"].items()})
         self.step, self.seconds = progress["step"], progress["seconds"]
         self.posterior_accuracy = progress["posterior_accuracy"]
 
@@ -272,32 +360,3 @@ def _brief(result: dict[str, Any]) -> dict[str, Any]:
         "several_ceiling": several.get("independent_ceiling"),
         **more,
     }
-
-
-def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the rows of the mask; not a number where there is none."""
-    return (values * mask).sum() / mask.sum()
-
-
-class _SignalCatcher:
-    """While open, SIGTERM and Ctrl-C ask the trainer to save and stop; a second Ctrl-C interrupts at once."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer = trainer
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            try:
-                self.before[number] = signal.signal(number, self._catch)
-            except ValueError:  # not in the main thread: whoever runs us there handles signals
-                return
-
-    def _catch(self, number: int, frame: object) -> None:
-        if self.trainer.stop_signal is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.trainer.stop_signal = number
-
-    def __exit__(self, *exc: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
