@@ -94,8 +94,13 @@ def toy_slots(
     return Slots(config, task, task.split("train"), gram, torch.arange(config.batch_size) if ids is None else ids)
 
 
+UNLIMITED: dict[str, Any] = {"kl_budget_first": None, "kl_budget": None}
+
 PINNED: dict[str, dict[str, Any]] = {
-    "model": {"token_mixer": "attention", "positions": "learned", "beta": 4.5},
+    "model": {
+        "token_mixer": "attention", "positions": "learned", "beta": 4.5, "posterior_transitions": "last",
+        "mean_bound": None, "sigma_learned": True, **UNLIMITED,
+    },
     "train": {
         "precision": "fp32", "examples": "inputs", "prior_share": 0.0, "prior_target": "none",
         "halting": False, "lr": 1e-3, "weight_decay": 0.1, "steps": 6, "warmup_steps": 2,

@@ -180,6 +180,8 @@ class EvalOptions:
     """Which answer counts as the model's choice."""
     limit: int | None = None
     """Only the first so many inputs."""
+    random_start: bool = False
+    """Draw z_0 anew for each trajectory: how a model without noise can vary."""
     chunk: int = 512
     """Trajectories at once: bounds the memory."""
     seed: int = 0

@@ -51,7 +51,7 @@ class GramConfig:
 
     guidance: Literal["gaussian", "noise", "mean", "none"] = "gaussian"
     """What is added to u: N(mu, sigma^2), N(0, sigma^2), mu alone, or nothing (the deterministic twin)."""
-    posterior_transitions: Literal["all", "last"] = "last"
+    posterior_transitions: Literal["all", "last"] = "all"
     """Which of the T transitions of a posterior slot sample the posterior."""
     charged_transitions: Literal["all", "last"] = "last"
     """Which of the T transitions pay their KL."""
@@ -59,12 +59,20 @@ class GramConfig:
     """Reduction of the KL over channels, in the loss (the logged KL is always the true sum)."""
     kl_positions: Literal["sum", "mean"] = "mean"
     """Reduction of the KL over positions, in the loss; the cross-entropy beside it is a mean over tokens."""
-    beta: float = 4.5
+    beta: float = 1.0
     """Weight of the KL."""
+    kl_budget_first: float | None = 10.0
+    """Most nats that a posterior may spend on a row in one transition of its first supervision step; None: no limit."""
+    kl_budget: float | None = 0.5
+    """The same in every later supervision step."""
     kl_balance: float = 0.8
     """Share of the KL's gradient that trains the prior; the rest trains the posterior."""
     target_entry: Literal["concat", "sum"] = "concat"
     """How e_y joins u in the posterior."""
+    mean_bound: float | None = 1.0
+    """Bound of |mu| (by a tanh), beside a u of unit scale; None: none, and the mean may outgrow the noise."""
+    sigma_learned: bool = False
+    """Whether sigma is learned; otherwise it stays sigma_start. A budget needs a fixed sigma."""
     sigma_start: float = 1.0
     """sigma before training."""
     sigma_min: float = 1e-3
@@ -84,6 +92,11 @@ class GramConfig:
         head = self.hidden_size / self.num_heads
         check(head % 2 == 0, "model.num_heads", self.num_heads, "hidden_size / num_heads an even number")
         check(self.beta >= 0, "model.beta", self.beta, "at least 0")
+        for name in ("kl_budget_first", "kl_budget", "mean_bound"):
+            value = getattr(self, name)
+            check(value is None or value > 0, f"model.{name}", value, "above 0")
+        budgets = (self.kl_budget_first, self.kl_budget)
+        check(not self.sigma_learned or budgets == (None, None), "model.sigma_learned", True, "False beside a budget")
         check(0 <= self.kl_balance <= 1, "model.kl_balance", self.kl_balance, "a share in [0, 1]")
         ordered = 0 < self.sigma_min < self.sigma_start < self.sigma_max
         check(ordered, "model.sigma_start", self.sigma_start, "0 < sigma_min < sigma_start < sigma_max")

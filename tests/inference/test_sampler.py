@@ -135,3 +135,22 @@ def test_memory_is_bounded_by_the_pool(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Gram, "step", step)
     draw(model, chunk=4)
     assert set(rows) == {4}
+
+
+@pytest.mark.parametrize("halting", [False, True])
+def test_random_starts_are_each_trajectorys_own(halting: bool):
+    """The twin without noise: one answer from the stored z_0, several from random ones, the same in any chunk."""
+    model = gram("none")
+    assert (draw(model).answers == draw(model).answers[:, :1]).all()
+    varied = draw(model, random_start=True, halting=halting)
+    assert len({tuple(answer) for answer in varied.answers[0].tolist()}) > 1
+    for chunk in (1, 3, 64):
+        assert_same(draw(model, random_start=True, halting=halting, chunk=chunk), varied)
+    key = noise.keys(0, "start", torch.tensor([2]), torch.tensor([3]))
+    latent = model.initial_state(1, noise.normal(key, model.start_shape()))
+    context = model.encode(INPUTS[2:3])
+    with torch.no_grad():
+        for _ in range(STEPS):
+            latent = model.step(context, latent, torch.zeros(1, *model.noise_shape()))
+    if not halting:
+        assert torch.equal(model.decode(latent)[0].argmax(-1), varied.answers[2, 3])

@@ -19,7 +19,7 @@ ALONE: dict[str, list[Any]] = {
     "token_mixer": ["mlp"],
     "positions": ["learned"],
     "qk_norm": [True],
-    "posterior_transitions": ["all"],
+    "posterior_transitions": ["last"],
     "charged_transitions": ["all"],
     "kl_channels": ["mean"],
     "kl_positions": ["sum"],
@@ -33,14 +33,23 @@ ALONE: dict[str, list[Any]] = {
     "num_layers": [1],
     "num_heads": [1],
     "prefix_tokens": [1],
-    "sigma_max": [1.05],
+    "sigma_start": [0.3],
+    "mean_bound": [None, 0.2],
+    "kl_budget_first": [None, 0.1],
+    "kl_budget": [None, 0.1],
 }
+UNBOUNDED = {"kl_budget_first": None, "kl_budget": None}
 PAIRS: list[dict[str, Any]] = [
     {"posterior_transitions": "all", "charged_transitions": "all"},
     {"posterior_transitions": "all", "charged_transitions": "all", "kl_channels": "mean", "kl_positions": "sum"},
     {"core": "flat", "token_mixer": "mlp", "positions": "learned"},
     {"core": "flat", "guidance": "none"},
     {"qk_norm": True, "positions": "learned"},
+    {"charged_transitions": "all", "kl_budget_first": 2.0, "kl_budget": 0.01},
+    UNBOUNDED,
+    {"sigma_learned": True, **UNBOUNDED},
+    {"sigma_learned": True, "sigma_max": 1.05, "mean_bound": None, **UNBOUNDED},
+    {"sigma_learned": True, "guidance": "noise", **UNBOUNDED},
     {"target_entry": "sum", "posterior_transitions": "all", "decoder": "swiglu"},
 ]
 CASES = [{}, *({name: value} for name, values in ALONE.items() for value in values), *PAIRS]
@@ -126,10 +135,14 @@ class Paper:
     def gaussian(self, name: str, x: Tensor) -> Normal:
         c = self.c
         offset = math.log(math.exp(c.sigma_start - c.sigma_min) - 1)
-        mu, sigma = torch.zeros(2, *x.shape[:-1], c.hidden_size)
+        mu, sigma = torch.zeros(2, *x.shape[:-1], c.hidden_size, dtype=torch.float64)
         if c.guidance != "noise":
             mu = self.swiglu(f"{name}.mu", x)
-        if c.guidance != "mean":
+            if c.mean_bound:
+                mu = c.mean_bound * torch.tanh(mu / c.mean_bound)
+        if c.guidance != "mean" and not c.sigma_learned:
+            sigma = torch.full_like(sigma, c.sigma_start)
+        elif c.guidance != "mean":
             sigma = torch.log1p(torch.exp(self.swiglu(f"{name}.sigma", x) + offset)) + c.sigma_min
         return Normal(mu, sigma.clamp(max=c.sigma_max), validate_args=False)
 
@@ -138,11 +151,23 @@ class Paper:
         embedded = self.w["target_embedding"][y * known] * known[..., None]
         return torch.cat([torch.zeros(len(y), self.c.prefix_tokens, self.c.hidden_size), embedded], 1)
 
-    def q(self, u: Tensor, e_y: Tensor) -> Normal:
-        return self.gaussian("posterior_head", torch.cat([u, e_y], -1) if self.c.target_entry == "concat" else u + e_y)
+    def q(self, u: Tensor, e_y: Tensor, steps: Tensor) -> Normal:
+        """The posterior; row by row, its mean is moved to the sphere around the prior's mean that the KL allows."""
+        free = self.gaussian("posterior_head", torch.cat([u, e_y], -1) if self.c.target_entry == "concat" else u + e_y)
+        if self.c.sigma_learned:
+            return free
+        means, center = [], self.gaussian("prior_head", u).mean.detach()
+        for b, done in enumerate(steps.tolist()):
+            budget = self.c.kl_budget if done else self.c.kl_budget_first
+            away = free.mean[b] - center[b]
+            distance = away.norm() / self.c.sigma_start
+            if budget is not None and distance**2 / 2 > budget:
+                away = away * (math.sqrt(2 * budget) / distance)
+            means.append(center[b] + away)
+        return Normal(torch.stack(means), self.c.sigma_start)
 
     def epsilon(
-        self, u: Tensor, noise: Tensor, seen: Tensor | None = None, e_y: Tensor | None = None
+        self, u: Tensor, noise: Tensor, steps: Tensor, seen: Tensor | None = None, e_y: Tensor | None = None
     ) -> Tensor | float:
         if self.c.guidance == "none":
             return 0.0
@@ -154,12 +179,12 @@ class Paper:
         drawn = p.mean + p.stddev * noise
         if seen is None or e_y is None:
             return drawn
-        q = self.q(u, e_y)
+        q = self.q(u, e_y, steps)
         return torch.where(seen[:, None, None], q.mean + q.stddev * noise, drawn)
 
-    def kl(self, u: Tensor, e_y: Tensor) -> tuple[Tensor, Tensor]:
+    def kl(self, u: Tensor, e_y: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
         """Balanced and reduced as in the loss; true, in nats."""
-        p, q = self.gaussian("prior_head", u), self.q(u, e_y)
+        p, q = self.gaussian("prior_head", u), self.q(u, e_y, steps)
         still_p, still_q = (Normal(d.mean.detach(), d.stddev.detach()) for d in (p, q))
         each = self.c.kl_balance * kl_divergence(still_q, p) + (1 - self.c.kl_balance) * kl_divergence(q, still_p)
         divided_by = (self.c.hidden_size if self.c.kl_channels == "mean" else 1) * (
@@ -175,7 +200,7 @@ class Paper:
         e_x, h, low = self.context(x), latent.high, latent.low
         for t in range(self.c.transitions):
             u, low = self.propose(h, low, e_x)
-            h = u + self.epsilon(u, noise[:, t])
+            h = u + self.epsilon(u, noise[:, t], torch.zeros(len(u)))
         return h, low
 
     def supervise(self, batch: Batch, state: SlotState, noise: Tensor, answer: Tensor, reward: Tensor):
@@ -190,10 +215,10 @@ class Paper:
             u, low = self.propose(h, low, e_x)
             u = u if last else u.detach()
             seen = batch.is_posterior if last or c.posterior_transitions == "all" else None
-            h = u + self.epsilon(u, noise[:, t], seen, e_y)
+            h = u + self.epsilon(u, noise[:, t], state.steps, seen, e_y)
             registers.append(h[:, 0].detach())
             if e_y is not None and (last or c.charged_transitions == "all"):
-                charged, true = self.kl(u, e_y)
+                charged, true = self.kl(u, e_y, state.steps)
                 kl, nats = kl + charged * batch.is_posterior, nats + true * batch.is_posterior
         logits = self.logits(h)
         rows = []

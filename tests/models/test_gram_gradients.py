@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.distributions import Normal, kl_divergence
 
 from gram_reasoning.config import GramConfig
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.types import IGNORE, LatentState
-from helpers import FixedReferee, debug_recipe, make_trainer, mixed_step, tiny_config, tiny_gram
+from helpers import UNLIMITED, FixedReferee, debug_recipe, make_trainer, mixed_step, tiny_config, tiny_gram
 
 GUIDANCE = ["gaussian", "noise", "mean", "none"]
 
@@ -48,7 +49,7 @@ def test_no_gradient_reaches_the_state_that_enters(transitions: int, charged: st
 @pytest.mark.parametrize("name", ["cross_entropy", "kl"])
 def test_gradient_flows_through_the_last_transition_only(name: str):
     """T transitions train as the last of T single ones does."""
-    model = tiny_gram(transitions=3, posterior_transitions="all")
+    model = tiny_gram(transitions=3, kl_budget=5.0)
     single = Gram(replace(model.config, transitions=1, supervision_steps=12), model.length, model.vocab)
     single.load_state_dict(model.state_dict())
     batch, state, noise, referee = mixed_step(model)
@@ -64,7 +65,7 @@ def test_gradient_flows_through_the_last_transition_only(name: str):
 
 def test_kl_of_earlier_transitions_trains_the_heads_alone():
     """Their proposals are detached: what `all` charges beyond `last` reaches the noise heads and e_y, not the core."""
-    models = [tiny_gram(posterior_transitions="all", charged_transitions=charged) for charged in ("all", "last")]
+    models = [tiny_gram(charged_transitions=charged, **UNLIMITED) for charged in ("all", "last")]
     every, last = (gradients(model, losses_of(model)["kl"]) for model in models)
     extra = {name for name in every if not torch.allclose(every[name], last[name], rtol=1e-4, atol=1e-6)}
     assert {name.split(".")[0] for name in extra} == {"prior_head", "posterior_head", "target_embedding"}
@@ -143,14 +144,14 @@ def test_noise_starts_standard(entry: str, start: float):
     u, e_y = torch.randn(2, 5, model.positions, 16)
     prior = model.prior(u)
     assert prior is not None
-    for gaussian in (prior, model.posterior(u, e_y)):
+    for gaussian in (prior, model.posterior(u, e_y, prior, torch.zeros(5))):
         assert not gaussian.mean.any()
         torch.testing.assert_close(gaussian.std, torch.full_like(gaussian.std, start))
 
 
 @pytest.mark.parametrize("scale", [-1e4, 1e4])
 def test_sigma_stays_between_its_bounds(scale: float):
-    model = tiny_gram(sigma_min=0.5, sigma_max=2.0)
+    model = tiny_gram(sigma_min=0.5, sigma_max=2.0, sigma_learned=True, **UNLIMITED)
     u = torch.randn(4, model.positions, 16)
     with torch.no_grad():
         for head in (model.prior_head, model.posterior_head):
@@ -158,9 +159,41 @@ def test_sigma_stays_between_its_bounds(scale: float):
             head.sigma.out.weight.mul_(scale)
         prior = model.prior(u)
         assert prior is not None
-        for gaussian in (prior, model.posterior(u, u)):
+        for gaussian in (prior, model.posterior(u, u, prior, torch.zeros(4))):
             assert float(gaussian.std.min()) == 0.5
             assert float(gaussian.std.max()) == 2.0
+
+
+def test_posterior_spends_its_budget_and_no_more():
+    """First step and later ones have their own; what is spent is the KL that the model reports and that torch finds."""
+    model = tiny_gram(kl_budget_first=3.0, kl_budget=0.25, mean_bound=4.0)
+    u, e_y, steps = *torch.randn(2, 6, model.positions, 16), torch.tensor([0, 1, 0, 2, 0, 3])
+    for scale, binding in ((1e-3, False), (30.0, True)):
+        wide = e_y * scale
+        prior = model.prior(u * scale)
+        assert prior is not None
+        q = model.posterior(u * scale, wide, prior, steps)
+        p, free = prior.detach(), model.posterior_head(torch.cat([u * scale, wide], -1))
+        spent = kl_divergence(Normal(q.mean, q.std), Normal(p.mean, p.std)).sum((1, 2))
+        allowed = torch.where(steps == 0, 3.0, 0.25)
+        assert (spent <= allowed * (1 + 1e-4)).all()
+        if binding:
+            torch.testing.assert_close(spent, allowed, rtol=1e-4, atol=1e-5)
+            cosine = torch.cosine_similarity((q.mean - p.mean).flatten(1), (free.mean - p.mean).flatten(1))
+            torch.testing.assert_close(cosine, torch.ones(6))
+        else:
+            torch.testing.assert_close(q.mean, free.mean)
+
+
+@pytest.mark.parametrize("bound", [0.1, 1.0])
+def test_means_stay_within_their_bound(bound: float):
+    model = tiny_gram(mean_bound=bound)
+    with torch.no_grad():
+        assert model.prior_head.mu is not None
+        model.prior_head.mu.out.weight.mul_(1e4)
+        prior = model.prior(torch.randn(4, model.positions, 16))
+    assert prior is not None
+    assert float(prior.mean.abs().max()) == pytest.approx(bound)
 
 
 @pytest.mark.parametrize("entry", ["vector", "position"])
@@ -182,5 +215,5 @@ def test_z0_is_stored_and_never_trained(entry: str, tmp_path):
 @pytest.mark.parametrize(("entry", "low", "high"), [("concat", 11.5e6, 11.6e6), ("sum", 10.4e6, 10.6e6)])
 def test_parameter_count_of_the_papers_shape(entry: Any, low: float, high: float):
     with torch.device("meta"):
-        model = Gram(GramConfig(target_entry=entry), length=64, vocab=3)
+        model = Gram(GramConfig(target_entry=entry, sigma_learned=True, **UNLIMITED), length=64, vocab=3)
     assert low <= sum(p.numel() for p in model.parameters()) <= high

@@ -82,3 +82,28 @@ def test_balanced_kl(balance: float) -> None:
     shares = [1 - balance, 1 - balance, balance, balance]
     expected = tuple(share * g for share, g in zip(shares, gradients(plain, posterior, prior), strict=True))
     torch.testing.assert_close(gradients(balanced, posterior, prior), expected)
+
+
+def test_within_moves_the_mean_along_a_line_until_the_kl_is_within_the_budget() -> None:
+    center, free = gaussian(), gaussian()
+    nats = torch.tensor([0.1, 2.0, torch.inf], dtype=torch.float64)
+    held = free.within(center, nats)
+    spent = kl_divergence(reference(held), reference(center)).sum((1, 2))
+    whole = (0.5 * ((free.mean - center.mean) / center.std).square()).sum((1, 2))
+    torch.testing.assert_close(spent, torch.minimum(nats, whole))
+    torch.testing.assert_close(held.mean[2], free.mean[2])
+    assert torch.equal(held.std, center.std)
+    line = (held.mean - center.mean) / (free.mean - center.mean)  # one number a row: the mean moved along a line
+    torch.testing.assert_close(line, line[:, :1, :1].expand(SHAPE))
+    for tensor in torch.autograd.grad(held.mean.sum(), [free.mean]):
+        assert tensor.isfinite().all()
+        assert tensor.any()
+
+
+def test_within_of_the_center_is_the_center() -> None:
+    center = gaussian()
+    free = DiagonalGaussian(center.mean.detach().clone().requires_grad_(), center.std)
+    held = free.within(center, torch.full((3,), 0.5, dtype=torch.float64))
+    torch.testing.assert_close(held.mean, center.mean)
+    (gradient,) = torch.autograd.grad(held.kl(center).sum(), free.mean)
+    assert gradient.isfinite().all()

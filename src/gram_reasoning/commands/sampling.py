@@ -16,4 +16,11 @@ def sampler_config(options: Any, defaults: EvalConfig, trained_steps: int):
     steps = options.steps if options.steps is not None else defaults.steps or trained_steps
     for name, value in (("samples", samples), ("steps", steps), ("chunk", options.chunk)):
         in_range(name, value, 1, LIMITS[name])
-    return SamplerConfig(samples=samples, steps=steps, halting=options.halting, chunk=options.chunk, seed=options.seed)
+    return SamplerConfig(
+        samples=samples,
+        steps=steps,
+        halting=options.halting,
+        chunk=options.chunk,
+        seed=options.seed,
+        random_start=getattr(options, "random_start", False),
+    )

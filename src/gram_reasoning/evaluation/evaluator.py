@@ -104,5 +104,6 @@ def bounds(
         "elbo_full": float((-cross_entropy[:, -1] - kl.sum(1)).mean()),
         "elbo_surrogate": float((-cross_entropy - beta_nats * charged_last).mean()),
         "kl_full_nats": float(kl.sum(1).mean()),
+        "mean_over_sigma": float(out["mean_over_sigma"].mean()),
         "kl_by_transition": [round(v, 4) for v in kl.mean(0).tolist()],
     }

@@ -36,6 +36,8 @@ class SamplerConfig:
     """Trajectories in the pool: bounds the memory."""
     seed: int = 0
     """Seed of the noise."""
+    random_start: bool = False
+    """Draw z_0 anew for each trajectory in place of the stored one: how a model without noise can vary."""
 
 
 def pieces(
@@ -96,7 +98,16 @@ def sample(
     trajectory = torch.arange(rows, device=device)  # of those in `own`; `total` where a place is empty
     started = torch.tensor(rows, device=device)
     steps = torch.zeros(rows, dtype=torch.int64, device=device)
-    fresh = latent = model.initial_state(rows)
+    stored = model.initial_state(rows)
+
+    def start(trajectory: Tensor) -> LatentState:
+        if not config.random_start:
+            return stored
+        number = own.start + trajectory
+        keys = noise.keys(config.seed, "start", first_input + number // N, number % N)
+        return model.initial_state(len(trajectory), noise.normal(keys, model.start_shape()))
+
+    latent = start(trajectory)
     context = model.encode(inputs[(own.start + trajectory) // N])
     turn = 0
     while rows:
@@ -117,7 +128,7 @@ def sample(
         trajectory = torch.where(done, started + done.cumsum(0) - 1, trajectory).clamp(max=total)
         started = started + done.sum()
         steps = torch.where(done, 0, steps)
-        latent = latent.where(done, fresh)
+        latent = latent.where(done, start(trajectory))
         if device.type != "cpu" and config.halting and turn % LOOK_EVERY:
             context = model.encode(inputs[_input(own, trajectory, N)])
             continue
@@ -128,7 +139,7 @@ def sample(
             keep = going.nonzero()[:, 0]
             trajectory, steps, rows = trajectory[keep], steps[keep], left
             latent = LatentState(latent.high[keep], latent.low[keep])
-            fresh = LatentState(fresh.high[:left], fresh.low[:left])
+            stored = LatentState(stored.high[:left], stored.low[:left])
         context = model.encode(inputs[_input(own, trajectory, N)])
     shape = (len(inputs), N)
     found = [processes.gather(t[:total], everyone) for t in (answers, values, taken)]

@@ -42,8 +42,12 @@ class RecursiveModel(nn.Module, ABC):
         """e_x: inputs (B, L) -> (B, S, D). Computed once a trajectory."""
 
     @abstractmethod
-    def initial_state(self, rows: int) -> LatentState:
-        """z_0 for each row."""
+    def initial_state(self, rows: int, draws: Tensor | None = None) -> LatentState:
+        """z_0 for each row: the stored one, or one made of `draws`, standard normal (rows, *start_shape())."""
+
+    @abstractmethod
+    def start_shape(self) -> tuple[int, ...]:
+        """Shape of a z_0."""
 
     @abstractmethod
     def step(self, context: Tensor, latent: LatentState, noise: Tensor) -> LatentState:
@@ -70,5 +74,7 @@ class RecursiveModel(nn.Module, ABC):
 
         Returns:
             "kl": true KL of each transition (B, steps * T), 0 where the prior was sampled;
-            "cross_entropy": after each supervision step (B, steps), summed over tokens, in nats.
+            "cross_entropy": after each supervision step (B, steps), summed over tokens, in nats;
+            "mean_over_sigma": mean of |mu| / sigma of the prior at each transition (B, steps * T): far above 1 the
+            noise no longer matters; one column of zeros where there is no noise.
         """

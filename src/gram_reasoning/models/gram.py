@@ -48,8 +48,9 @@ class Network(nn.Module):
 
 
 class GaussianHead(nn.Module):
-    """mu and sigma, two SwiGLU MLPs of one input; zero output weights start it at N(0, sigma_start^2).
+    """mu and sigma, SwiGLU MLPs of one input; zero output weights start it at N(0, sigma_start^2).
 
+    mu is bounded: u has unit scale and sigma is of its order, so a mean that grows without bound would drown the noise.
     The ablations keep one of them: guidance "noise" is N(0, sigma^2), "mean" is mu alone.
     """
 
@@ -58,7 +59,7 @@ class GaussianHead(nn.Module):
         D = config.hidden_size
         self.config = config
         self.mu = SwiGLU(size_in, config.mlp_size, D) if config.guidance != "noise" else None
-        self.sigma = SwiGLU(size_in, config.mlp_size, D) if config.guidance != "mean" else None
+        self.sigma = SwiGLU(size_in, config.mlp_size, D) if config.sigma_learned and config.guidance != "mean" else None
         for mlp in (self.mu, self.sigma):
             if mlp is not None:
                 nn.init.zeros_(mlp.out.weight)
@@ -66,10 +67,12 @@ class GaussianHead(nn.Module):
 
     def forward(self, x: Tensor) -> DiagonalGaussian:
         c = self.config
-        none = torch.zeros((*x.shape[:-1], c.hidden_size), device=x.device)
+        none = x.new_zeros((*x.shape[:-1], c.hidden_size)).float()
         mean = none if self.mu is None else self.mu(x).float()
+        if c.mean_bound is not None:
+            mean = c.mean_bound * (mean / c.mean_bound).tanh()
         if self.sigma is None:
-            return DiagonalGaussian(mean, none)
+            return DiagonalGaussian(mean, none if c.guidance == "mean" else none + c.sigma_start)
         std = F.softplus(self.sigma(x).float() + self.sigma_offset) + c.sigma_min
         return DiagonalGaussian(mean, std.clamp(max=c.sigma_max))
 
@@ -164,8 +167,11 @@ class Gram(RecursiveModel):
         prefix = self.prefix.expand(len(inputs), -1, -1)
         return torch.cat([prefix, tokens], dim=1) * math.sqrt(self.config.hidden_size)
 
-    def initial_state(self, rows: int) -> LatentState:
-        high, low = self.initial_latent
+    def start_shape(self) -> tuple[int, ...]:
+        return tuple(self.initial_latent.shape)
+
+    def initial_state(self, rows: int, draws: Tensor | None = None) -> LatentState:
+        high, low = self.initial_latent if draws is None else draws.transpose(0, 1)
         full = (rows, self.positions, self.config.hidden_size)
         return LatentState(high.expand(full).contiguous(), low.expand(full).contiguous())
 
@@ -194,11 +200,24 @@ class Gram(RecursiveModel):
         """p(eps | u), or None for the deterministic twin."""
         return self.prior_head(proposal) if self.stochastic else None
 
-    def posterior(self, proposal: Tensor, embedded_target: Tensor) -> DiagonalGaussian:
-        """q(eps | u, y)."""
-        if self.config.target_entry == "concat":
-            return self.posterior_head(torch.cat([proposal, embedded_target.to(proposal.dtype)], dim=-1))
-        return self.posterior_head(proposal + embedded_target.to(proposal.dtype))
+    def posterior(
+        self, proposal: Tensor, embedded_target: Tensor, prior: DiagonalGaussian, steps: Tensor
+    ) -> DiagonalGaussian:
+        """q(eps | u, y), its mean drawn towards the prior's until the KL is within the row's budget.
+
+        Args:
+            steps: supervision steps that each row has done (B,).
+        """
+        c, seen = self.config, embedded_target.to(proposal.dtype)
+        entry = torch.cat([proposal, seen], dim=-1) if c.target_entry == "concat" else proposal + seen
+        posterior = self.posterior_head(entry)
+        if c.kl_budget_first is None and c.kl_budget is None:
+            return posterior
+        unlimited = float("inf")
+        first = unlimited if c.kl_budget_first is None else c.kl_budget_first
+        later = unlimited if c.kl_budget is None else c.kl_budget
+        nats = torch.where(steps == 0, prior.mean.new_full((), first), prior.mean.new_full((), later))
+        return posterior.within(prior.detach(), nats)
 
     def embed_target(self, targets: Tensor) -> Tensor:
         """e_y (B, S, D): zero on the prefix and where the target is ignored."""
@@ -213,12 +232,14 @@ class Gram(RecursiveModel):
             return proposal
         return proposal + distribution.sample(noise).to(proposal.dtype)
 
-    def _sampled(self, proposal: Tensor, target: Tensor | None, batch: Batch, last: bool) -> DiagonalGaussian | None:
+    def _sampled(
+        self, proposal: Tensor, target: Tensor | None, batch: Batch, steps: Tensor, last: bool
+    ) -> DiagonalGaussian | None:
         """What a training transition samples: the posterior where the slot and the transition have it."""
         prior = self.prior(proposal)
         if target is None or prior is None or not (last or self.config.posterior_transitions == "all"):
             return prior
-        return prior.where(batch.is_posterior[:, None, None], self.posterior(proposal, target))
+        return prior.where(batch.is_posterior[:, None, None], self.posterior(proposal, target, prior, steps))
 
     # -- training ----------------------------------------------------------------------------------------------
 
@@ -249,11 +270,13 @@ class Gram(RecursiveModel):
         with torch.no_grad():  # T - 1 transitions without gradient
             for t in range(T - 1):
                 proposal, low = self.core(high, low, context, self.rotary)
-                high = self._perturb(proposal, self._sampled(proposal, target, batch, last=False), noise[:, t])
+                high = self._perturb(
+                    proposal, self._sampled(proposal, target, batch, state.steps, last=False), noise[:, t]
+                )
                 proposals.append(proposal)
                 registers.append(high[:, 0])
         proposal, low = self.core(high.detach(), low.detach(), context, self.rotary)  # the last, with gradient
-        high = self._perturb(proposal, self._sampled(proposal, target, batch, last=True), noise[:, T - 1])
+        high = self._perturb(proposal, self._sampled(proposal, target, batch, state.steps, last=True), noise[:, T - 1])
         registers.append(high[:, 0].detach())
         latent = LatentState(high, low)
 
@@ -269,7 +292,7 @@ class Gram(RecursiveModel):
         losses["kl"] = torch.zeros_like(true_kl)
         if target is not None:
             for u in [*(proposals if c.charged_transitions == "all" else []), proposal]:
-                charged, true = self._kl(u, target)
+                charged, true = self._kl(u, target, state.steps)
                 losses["kl"] = losses["kl"] + charged * batch.is_posterior
                 true_kl = true_kl + true * batch.is_posterior
 
@@ -300,11 +323,12 @@ class Gram(RecursiveModel):
         carried = SlotState(latent.detach(), steps, state.limit, state.may_halt_from, done, all_registers)
         return StepOutput(losses, metrics, carried, logits.detach())
 
-    def _kl(self, proposal: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def _kl(self, proposal: Tensor, target: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
         """The balanced KL, reduced as configured, and the true KL in nats: both (B,)."""
         prior = self.prior(proposal)
         assert prior is not None
-        elements = balanced_kl(self.posterior(proposal, target), prior, self.config.kl_balance)  # its value is the KL
+        posterior = self.posterior(proposal, target, prior, steps)
+        elements = balanced_kl(posterior, prior, self.config.kl_balance)  # its value is the KL
         charged = elements.sum(2) if self.config.kl_channels == "sum" else elements.mean(2)
         # A mean over positions is taken over the L answer tokens, like the cross-entropy's.
         charged = charged.sum(1) / (1 if self.config.kl_positions == "sum" else self.length)
@@ -316,15 +340,25 @@ class Gram(RecursiveModel):
         target = self.embed_target(batch.targets) if self.guided else None
         latent = self.initial_state(len(batch.inputs))
         high, low = latent.high, latent.low
-        kl, cross_entropy = [], []
+        kl, cross_entropy, loudness = [], [], []
         for n in range(steps):
+            done = torch.full((len(high),), n, device=high.device)
             for t in range(self.config.transitions):
                 last = t == self.config.transitions - 1
                 proposal, low = self.core(high, low, context, self.rotary)
-                high = self._perturb(proposal, self._sampled(proposal, target, batch, last), noise[:, n, t])
+                high = self._perturb(proposal, self._sampled(proposal, target, batch, done, last), noise[:, n, t])
                 paid = last or self.config.posterior_transitions == "all"
                 zero = torch.zeros(len(high), device=high.device)
-                kl.append(self._kl(proposal, target)[1] * batch.is_posterior if target is not None and paid else zero)
+                spent = self._kl(proposal, target, done)[1] if target is not None and paid else zero
+                kl.append(spent * batch.is_posterior)
+                prior = self.prior(proposal)
+                if prior is not None and self.config.guidance != "mean":
+                    loudness.append((prior.mean.abs() / prior.std).mean((1, 2)))
             logits = self.decode(LatentState(high, low)).transpose(1, 2)
             cross_entropy.append(F.cross_entropy(logits, batch.targets, ignore_index=IGNORE, reduction="none").sum(1))
-        return {"kl": torch.stack(kl, 1), "cross_entropy": torch.stack(cross_entropy, 1)}
+        loudness = loudness or [torch.zeros(len(high), device=high.device)]
+        return {
+            "kl": torch.stack(kl, 1),
+            "cross_entropy": torch.stack(cross_entropy, 1),
+            "mean_over_sigma": torch.stack(loudness, 1),
+        }

@@ -28,6 +28,17 @@ class DiagonalGaussian:
         shift = ((self.mean - other.mean) / other.std).square()
         return 0.5 * (ratio + shift - 1 - ratio.log())
 
+    def within(self, center: "DiagonalGaussian", nats_B: Tensor) -> "DiagonalGaussian":
+        """The Gaussian of the center's std whose mean is ours, drawn towards the center's by the least that it takes.
+
+        Its KL to the center, summed over all axes but the first, is at most `nats` for each row. With one std the
+        KL is a squared distance, so the mean moves along a line and the rule is exact.
+        """
+        shift = self.mean - center.mean
+        spent = (0.5 * (shift / center.std).square().flatten(1).sum(1)).clamp(min=1e-12)
+        scale = (torch.minimum(nats_B, spent) / spent).sqrt()
+        return DiagonalGaussian(center.mean + shift * scale.view(-1, *[1] * (shift.ndim - 1)), center.std)
+
     def detach(self) -> "DiagonalGaussian":
         return DiagonalGaussian(self.mean.detach(), self.std.detach())
 

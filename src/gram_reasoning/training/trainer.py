@@ -29,7 +29,7 @@ from gram_reasoning.training.runlog import RunLog
 from gram_reasoning.training.signals import StopSignals
 from gram_reasoning.types import StepOutput
 
-LEAK_GAP = 0.3
+LEAK_GAP = 0.5
 """The leak alarm rings when posterior accuracy is this far above prior accuracy."""
 
 
