@@ -64,7 +64,8 @@ def read_share(
     """Which share of the uncertainty about y a linear map reads from h: 1 all of it, 0 nothing.
 
     The probe is a softmax of a linear map of h_i plus the log marginal of token i, fitted on `known` by L-BFGS and
-    judged on `held_out`, on the tokens that the solution set leaves open. Each is (h (R, L, D), y (R, L), marginals (R, L, V)).
+    judged on `held_out`, on the tokens that the solution set leaves open. Each is (h (R, L, D), y (R, L), marginals
+    (R, L, V)).
     """
 
     def open_tokens(high: Tensor, targets: Tensor, marginals: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -102,10 +103,10 @@ def probe(
     """
     found = {}
     for name in ("posterior", "prior"):
-        high_train, *rest_train = states(model, train, samples, name == "posterior", seed)
-        high_test, *rest_test = states(model, test, samples, name == "posterior", seed + 1)
+        known, y, marginals = states(model, train, samples, name == "posterior", seed)
+        held_out, y_test, marginals_test = states(model, test, samples, name == "posterior", seed + 1)
         found[name] = [
-            read_share((a, *rest_train), (b, *rest_test)) for a, b in zip(high_train, high_test, strict=True)
+            read_share((a, y, marginals), (b, y_test, marginals_test)) for a, b in zip(known, held_out, strict=True)
         ]
     return found
 
