@@ -134,6 +134,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "model.beta": [-0.1],
     "model.kl_balance": [-0.1, 1.1],
     "model.kl_budget_first": [0.0, -1.0],
+    "model.kl_budget_open": [-0.1],
     "model.kl_budget": [0.0, -1.0],
     "model.mean_bound": [0.0, -1.0],
     "model.sigma_learned": [True],

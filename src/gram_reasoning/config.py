@@ -63,6 +63,8 @@ class GramConfig:
     """Weight of the KL."""
     kl_budget_first: float | None = 10.0
     """Most nats that a posterior may spend on a row in one transition of its first supervision step; None: no limit."""
+    kl_budget_open: float = 0.0
+    """Nats more in the first supervision step for each nat that the input leaves open (ln n, n solutions)."""
     kl_budget: float | None = 0.5
     """The same in every later supervision step."""
     kl_balance: float = 0.8
@@ -81,6 +83,8 @@ class GramConfig:
     """Ceiling of sigma."""
     halt_weight: float = 0.5
     """Weight of the halt head's loss."""
+    halt_gradient: bool = False
+    """Let the halt loss shape the state too (as TRM does); otherwise it trains its head only, as the paper says."""
     value_weight: float = 0.5
     """Weight of the value head's (LPRM) loss."""
 
@@ -92,6 +96,7 @@ class GramConfig:
         head = self.hidden_size / self.num_heads
         check(head % 2 == 0, "model.num_heads", self.num_heads, "hidden_size / num_heads an even number")
         check(self.beta >= 0, "model.beta", self.beta, "at least 0")
+        check(self.kl_budget_open >= 0, "model.kl_budget_open", self.kl_budget_open, "at least 0")
         for name in ("kl_budget_first", "kl_budget", "mean_bound"):
             value = getattr(self, name)
             check(value is None or value > 0, f"model.{name}", value, "above 0")

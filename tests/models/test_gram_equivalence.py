@@ -36,6 +36,7 @@ ALONE: dict[str, list[Any]] = {
     "sigma_start": [0.3],
     "mean_bound": [None, 0.2],
     "kl_budget_first": [None, 0.1],
+    "kl_budget_open": [2.0],
     "kl_budget": [None, 0.1],
 }
 UNBOUNDED = {"kl_budget_first": None, "kl_budget": None}
@@ -151,7 +152,7 @@ class Paper:
         embedded = self.w["target_embedding"][y * known] * known[..., None]
         return torch.cat([torch.zeros(len(y), self.c.prefix_tokens, self.c.hidden_size), embedded], 1)
 
-    def q(self, u: Tensor, e_y: Tensor, steps: Tensor) -> Normal:
+    def q(self, u: Tensor, e_y: Tensor, open_nats: Tensor, steps: Tensor) -> Normal:
         """The posterior; row by row, its mean is moved to the sphere around the prior's mean that the KL allows."""
         free = self.gaussian("posterior_head", torch.cat([u, e_y], -1) if self.c.target_entry == "concat" else u + e_y)
         if self.c.sigma_learned:
@@ -159,6 +160,8 @@ class Paper:
         means, center = [], self.gaussian("prior_head", u).mean.detach()
         for b, done in enumerate(steps.tolist()):
             budget = self.c.kl_budget if done else self.c.kl_budget_first
+            if budget is not None and not done:
+                budget += self.c.kl_budget_open * float(open_nats[b])
             away = free.mean[b] - center[b]
             distance = away.norm() / self.c.sigma_start
             if budget is not None and distance**2 / 2 > budget:
@@ -167,7 +170,12 @@ class Paper:
         return Normal(torch.stack(means), self.c.sigma_start)
 
     def epsilon(
-        self, u: Tensor, noise: Tensor, steps: Tensor, seen: Tensor | None = None, e_y: Tensor | None = None
+        self,
+        u: Tensor,
+        noise: Tensor,
+        row: tuple[Tensor, Tensor] | None = None,
+        seen: Tensor | None = None,
+        e_y: Tensor | None = None,
     ) -> Tensor | float:
         if self.c.guidance == "none":
             return 0.0
@@ -177,14 +185,14 @@ class Paper:
         if self.c.guidance == "mean":
             return p.mean
         drawn = p.mean + p.stddev * noise
-        if seen is None or e_y is None:
+        if seen is None or e_y is None or row is None:
             return drawn
-        q = self.q(u, e_y, steps)
+        q = self.q(u, e_y, *row)
         return torch.where(seen[:, None, None], q.mean + q.stddev * noise, drawn)
 
-    def kl(self, u: Tensor, e_y: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+    def kl(self, u: Tensor, e_y: Tensor, row: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Balanced and reduced as in the loss; true, in nats."""
-        p, q = self.gaussian("prior_head", u), self.q(u, e_y, steps)
+        p, q = self.gaussian("prior_head", u), self.q(u, e_y, *row)
         still_p, still_q = (Normal(d.mean.detach(), d.stddev.detach()) for d in (p, q))
         each = self.c.kl_balance * kl_divergence(still_q, p) + (1 - self.c.kl_balance) * kl_divergence(q, still_p)
         divided_by = (self.c.hidden_size if self.c.kl_channels == "mean" else 1) * (
@@ -200,13 +208,14 @@ class Paper:
         e_x, h, low = self.context(x), latent.high, latent.low
         for t in range(self.c.transitions):
             u, low = self.propose(h, low, e_x)
-            h = u + self.epsilon(u, noise[:, t], torch.zeros(len(u)))
+            h = u + self.epsilon(u, noise[:, t])
         return h, low
 
     def supervise(self, batch: Batch, state: SlotState, noise: Tensor, answer: Tensor, reward: Tensor):
         c, e_x = self.c, self.context(batch.inputs)
         e_y = self.target(batch.targets) if c.guidance == "gaussian" else None
         h, low = state.latent.high, state.latent.low
+        row = (batch.open_nats, state.steps)
         zero = torch.zeros(len(h), dtype=torch.float64)
         kl, nats, registers = zero, zero, []
         for t in range(c.transitions):
@@ -215,10 +224,10 @@ class Paper:
             u, low = self.propose(h, low, e_x)
             u = u if last else u.detach()
             seen = batch.is_posterior if last or c.posterior_transitions == "all" else None
-            h = u + self.epsilon(u, noise[:, t], state.steps, seen, e_y)
+            h = u + self.epsilon(u, noise[:, t], row, seen, e_y)
             registers.append(h[:, 0].detach())
             if e_y is not None and (last or c.charged_transitions == "all"):
-                charged, true = self.kl(u, e_y, state.steps)
+                charged, true = self.kl(u, e_y, row)
                 kl, nats = kl + charged * batch.is_posterior, nats + true * batch.is_posterior
         logits = self.logits(h)
         rows = []
@@ -265,9 +274,10 @@ def double_gram(case: dict[str, Any]) -> Gram:
     return model
 
 
-def double(state: SlotState, noise: Tensor) -> tuple[SlotState, Tensor]:
+def double(batch: Batch, state: SlotState, noise: Tensor) -> tuple[Batch, SlotState, Tensor]:
     latent = LatentState(state.latent.high.double(), state.latent.low.double())
-    return replace(state, latent=latent, registers=state.registers.double()), noise.double()
+    batch = replace(batch, open_nats=batch.open_nats.double())
+    return batch, replace(state, latent=latent, registers=state.registers.double()), noise.double()
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
@@ -275,7 +285,7 @@ def test_supervision_step_and_its_gradient(case: dict[str, Any]):
     model = double_gram(case)
     paper = Paper(model)
     batch, state, noise, referee = mixed_step(model)
-    state, noise = double(state, noise)
+    batch, state, noise = double(batch, state, noise)
     out = model(batch, state, noise, referee)
     assert referee.right is not None
     losses, values, leaving = paper.supervise(batch, state, noise, referee.answer, referee.right)
@@ -305,7 +315,7 @@ def test_prior_step(case: dict[str, Any]):
     model = double_gram(case)
     paper = Paper(model)
     batch, state, noise, _ = mixed_step(model)
-    state, noise = double(state, noise)
+    batch, state, noise = double(batch, state, noise)
     with torch.no_grad():
         latent = model.step(model.encode(batch.inputs), state.latent, noise)
         high, low = paper.step(batch.inputs, state.latent, noise)
@@ -335,7 +345,7 @@ def test_posterior_rollout_is_the_chain_of_supervision_steps(posterior_transitio
     model = double_gram(transitions)
     batch, _, _, referee = mixed_step(model)
     draws = torch.randn(len(batch.inputs), 3, *model.noise_shape(), generator=torch.Generator().manual_seed(3))
-    state, draws = double(model.initial_slots(len(batch.inputs)), draws)
+    batch, state, draws = double(batch, model.initial_slots(len(batch.inputs)), draws)
     out = model.posterior_rollout(batch, 3, draws)
     for n in range(3):
         step = model(batch, state, draws[:, n], referee)

@@ -90,6 +90,12 @@ def test_halt_and_value_losses_train_their_own_head_alone(guidance: str, name: s
     assert reached(model, loss) == {f"{name}_head"}
 
 
+def test_halt_gradient_shapes_the_state_of_prior_rows():
+    model = tiny_gram(halt_gradient=True)
+    assert reached(model, losses_of(model)["halt"]) >= {"halt_head", "core", "prior_head", "token_embedding"}
+    assert "posterior_head" not in reached(model, losses_of(model)["halt"])
+
+
 @pytest.mark.parametrize("guidance", GUIDANCE)
 @pytest.mark.parametrize("core", ["hierarchical", "flat"])
 def test_every_parameter_gets_a_gradient(guidance: str, core: str):
@@ -144,7 +150,7 @@ def test_noise_starts_standard(entry: str, start: float):
     u, e_y = torch.randn(2, 5, model.positions, 16)
     prior = model.prior(u)
     assert prior is not None
-    for gaussian in (prior, model.posterior(u, e_y, prior, torch.zeros(5))):
+    for gaussian in (prior, model.posterior(u, e_y, prior, torch.full((5,), 0.5))):
         assert not gaussian.mean.any()
         torch.testing.assert_close(gaussian.std, torch.full_like(gaussian.std, start))
 
@@ -159,23 +165,27 @@ def test_sigma_stays_between_its_bounds(scale: float):
             head.sigma.out.weight.mul_(scale)
         prior = model.prior(u)
         assert prior is not None
-        for gaussian in (prior, model.posterior(u, u, prior, torch.zeros(4))):
+        for gaussian in (prior, model.posterior(u, u, prior, None)):
             assert float(gaussian.std.min()) == 0.5
             assert float(gaussian.std.max()) == 2.0
 
 
 def test_posterior_spends_its_budget_and_no_more():
     """First step and later ones have their own; what is spent is the KL that the model reports and that torch finds."""
-    model = tiny_gram(kl_budget_first=3.0, kl_budget=0.25, mean_bound=4.0)
+    model = tiny_gram(kl_budget_first=3.0, kl_budget_open=2.0, kl_budget=0.25, mean_bound=4.0)
     u, e_y, steps = *torch.randn(2, 6, model.positions, 16), torch.tensor([0, 1, 0, 2, 0, 3])
+    batch, *_ = mixed_step(model)
+    budget = model.budget(batch, steps)
+    assert budget is not None
+    allowed = torch.where(steps == 0, 3.0 + 2.0 * torch.arange(1.0, 7.0).log(), 0.25)
+    torch.testing.assert_close(budget, allowed)
     for scale, binding in ((1e-3, False), (30.0, True)):
         wide = e_y * scale
         prior = model.prior(u * scale)
         assert prior is not None
-        q = model.posterior(u * scale, wide, prior, steps)
+        q = model.posterior(u * scale, wide, prior, budget)
         p, free = prior.detach(), model.posterior_head(torch.cat([u * scale, wide], -1))
         spent = kl_divergence(Normal(q.mean, q.std), Normal(p.mean, p.std)).sum((1, 2))
-        allowed = torch.where(steps == 0, 3.0, 0.25)
         assert (spent <= allowed * (1 + 1e-4)).all()
         if binding:
             torch.testing.assert_close(spent, allowed, rtol=1e-4, atol=1e-5)

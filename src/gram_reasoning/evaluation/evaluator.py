@@ -93,7 +93,7 @@ def bounds(
     drawn = noise.choice(noise.keys(seed, "elbo target", rows), problems.count[own])
     targets = learnt(problems.solution(rows, drawn))
     posterior = torch.ones(len(rows), dtype=torch.bool, device=device)
-    batch = Batch(problems.inputs[own].long(), targets, posterior)
+    batch = Batch(problems.inputs[own].long(), targets, posterior, problems.count[own].float().log())
     steps = model.supervision_steps
     draws = noise.normal(noise.keys(seed, "elbo noise", rows), (steps, *model.noise_shape()))
     out = model.posterior_rollout(batch, steps, draws)

@@ -186,7 +186,8 @@ class Gram(RecursiveModel):
         return self.decoder(latent.high[:, self.config.prefix_tokens :]).float()
 
     def halt_logit(self, latent: LatentState) -> Tensor:
-        return self.halt_head(latent.high[:, 0].detach())[:, 0].float()
+        register = latent.high[:, 0]
+        return self.halt_head(register if self.config.halt_gradient else register.detach())[:, 0].float()
 
     def value(self, latent: LatentState) -> Tensor:
         return self._value(latent.high[:, 0].detach())
@@ -201,23 +202,24 @@ class Gram(RecursiveModel):
         return self.prior_head(proposal) if self.stochastic else None
 
     def posterior(
-        self, proposal: Tensor, embedded_target: Tensor, prior: DiagonalGaussian, steps: Tensor
+        self, proposal: Tensor, embedded_target: Tensor, prior: DiagonalGaussian, budget: Tensor | None
     ) -> DiagonalGaussian:
-        """q(eps | u, y), its mean drawn towards the prior's until the KL is within the row's budget.
-
-        Args:
-            steps: supervision steps that each row has done (B,).
-        """
-        c, seen = self.config, embedded_target.to(proposal.dtype)
-        entry = torch.cat([proposal, seen], dim=-1) if c.target_entry == "concat" else proposal + seen
+        """q(eps | u, y), its mean drawn towards the prior's until the KL of each row is within its budget (B,)."""
+        seen = embedded_target.to(proposal.dtype)
+        entry = torch.cat([proposal, seen], dim=-1) if self.config.target_entry == "concat" else proposal + seen
         posterior = self.posterior_head(entry)
+        return posterior if budget is None else posterior.within(prior.detach(), budget)
+
+    def budget(self, batch: Batch, steps: Tensor) -> Tensor | None:
+        """Nats that the posterior may spend in one transition of each row (B,), given the steps done; None: no limit.
+
+        In the first supervision step a trajectory chooses its solution: what the input leaves open, ln n, counts there.
+        """
+        c = self.config
         if c.kl_budget_first is None and c.kl_budget is None:
-            return posterior
-        unlimited = float("inf")
-        first = unlimited if c.kl_budget_first is None else c.kl_budget_first
-        later = unlimited if c.kl_budget is None else c.kl_budget
-        nats = torch.where(steps == 0, prior.mean.new_full((), first), prior.mean.new_full((), later))
-        return posterior.within(prior.detach(), nats)
+            return None
+        first, later = (float("inf") if nats is None else nats for nats in (c.kl_budget_first, c.kl_budget))
+        return torch.where(steps == 0, first + c.kl_budget_open * batch.open_nats, later)
 
     def embed_target(self, targets: Tensor) -> Tensor:
         """e_y (B, S, D): zero on the prefix and where the target is ignored."""
@@ -233,13 +235,13 @@ class Gram(RecursiveModel):
         return proposal + distribution.sample(noise).to(proposal.dtype)
 
     def _sampled(
-        self, proposal: Tensor, target: Tensor | None, batch: Batch, steps: Tensor, last: bool
+        self, proposal: Tensor, target: Tensor | None, batch: Batch, budget: Tensor | None, last: bool
     ) -> DiagonalGaussian | None:
         """What a training transition samples: the posterior where the slot and the transition have it."""
         prior = self.prior(proposal)
         if target is None or prior is None or not (last or self.config.posterior_transitions == "all"):
             return prior
-        return prior.where(batch.is_posterior[:, None, None], self.posterior(proposal, target, prior, steps))
+        return prior.where(batch.is_posterior[:, None, None], self.posterior(proposal, target, prior, budget))
 
     # -- training ----------------------------------------------------------------------------------------------
 
@@ -264,19 +266,18 @@ class Gram(RecursiveModel):
         c, T = self.config, self.config.transitions
         context = self.encode(batch.inputs)
         target = self.embed_target(batch.targets) if self.guided else None
+        budget = self.budget(batch, state.steps)
         high, low = state.latent.high, state.latent.low
         proposals, registers = [], []
 
         with torch.no_grad():  # T - 1 transitions without gradient
             for t in range(T - 1):
                 proposal, low = self.core(high, low, context, self.rotary)
-                high = self._perturb(
-                    proposal, self._sampled(proposal, target, batch, state.steps, last=False), noise[:, t]
-                )
+                high = self._perturb(proposal, self._sampled(proposal, target, batch, budget, last=False), noise[:, t])
                 proposals.append(proposal)
                 registers.append(high[:, 0])
         proposal, low = self.core(high.detach(), low.detach(), context, self.rotary)  # the last, with gradient
-        high = self._perturb(proposal, self._sampled(proposal, target, batch, state.steps, last=True), noise[:, T - 1])
+        high = self._perturb(proposal, self._sampled(proposal, target, batch, budget, last=True), noise[:, T - 1])
         registers.append(high[:, 0].detach())
         latent = LatentState(high, low)
 
@@ -292,7 +293,7 @@ class Gram(RecursiveModel):
         losses["kl"] = torch.zeros_like(true_kl)
         if target is not None:
             for u in [*(proposals if c.charged_transitions == "all" else []), proposal]:
-                charged, true = self._kl(u, target, state.steps)
+                charged, true = self._kl(u, target, budget)
                 losses["kl"] = losses["kl"] + charged * batch.is_posterior
                 true_kl = true_kl + true * batch.is_posterior
 
@@ -323,11 +324,11 @@ class Gram(RecursiveModel):
         carried = SlotState(latent.detach(), steps, state.limit, state.may_halt_from, done, all_registers)
         return StepOutput(losses, metrics, carried, logits.detach())
 
-    def _kl(self, proposal: Tensor, target: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+    def _kl(self, proposal: Tensor, target: Tensor, budget: Tensor | None) -> tuple[Tensor, Tensor]:
         """The balanced KL, reduced as configured, and the true KL in nats: both (B,)."""
         prior = self.prior(proposal)
         assert prior is not None
-        posterior = self.posterior(proposal, target, prior, steps)
+        posterior = self.posterior(proposal, target, prior, budget)
         elements = balanced_kl(posterior, prior, self.config.kl_balance)  # its value is the KL
         charged = elements.sum(2) if self.config.kl_channels == "sum" else elements.mean(2)
         # A mean over positions is taken over the L answer tokens, like the cross-entropy's.
@@ -342,14 +343,14 @@ class Gram(RecursiveModel):
         high, low = latent.high, latent.low
         kl, cross_entropy, loudness = [], [], []
         for n in range(steps):
-            done = torch.full((len(high),), n, device=high.device)
+            budget = self.budget(batch, torch.full((len(high),), n, device=high.device))
             for t in range(self.config.transitions):
                 last = t == self.config.transitions - 1
                 proposal, low = self.core(high, low, context, self.rotary)
-                high = self._perturb(proposal, self._sampled(proposal, target, batch, done, last), noise[:, n, t])
+                high = self._perturb(proposal, self._sampled(proposal, target, batch, budget, last), noise[:, n, t])
                 paid = last or self.config.posterior_transitions == "all"
                 zero = torch.zeros(len(high), device=high.device)
-                spent = self._kl(proposal, target, done)[1] if target is not None and paid else zero
+                spent = self._kl(proposal, target, budget)[1] if target is not None and paid else zero
                 kl.append(spent * batch.is_posterior)
                 prior = self.prior(proposal)
                 if prior is not None and self.config.guidance != "mean":
