@@ -1,5 +1,6 @@
 """Sampling: the pool must not show. Any chunk, any order, any piece gives what a plain loop gives."""
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -39,7 +40,7 @@ def assert_same(left: Candidates, right: Candidates) -> None:
 
 @lru_cache
 @torch.no_grad()
-def plain_loop(model: Gram, halting: bool, seed: int = 0) -> Candidates:
+def plain_loop(model: Gram, halting: bool, seed: int = 0, halt_at: float = 0.5) -> Candidates:
     """One trajectory after the other."""
     answers = torch.zeros(M, N, 9, dtype=torch.int64)
     values, steps = torch.zeros(M, N), torch.zeros(M, N, dtype=torch.int64)
@@ -49,7 +50,7 @@ def plain_loop(model: Gram, halting: bool, seed: int = 0) -> Candidates:
             for step in range(STEPS):
                 key = noise.keys(seed, "sample", torch.tensor([m]), torch.tensor([n]), torch.tensor([step]))
                 latent = model.step(model.encode(INPUTS[m : m + 1]), latent, noise.normal(key, model.noise_shape()))
-                if halting and float(model.halt_logit(latent)) > 0:
+                if halting and 1 / (1 + math.exp(-float(model.halt_logit(latent)))) > halt_at:
                     break
             answers[m, n], values[m, n] = model.decode(latent)[0].argmax(-1), model.value(latent)[0]
             steps[m, n] = step + 1
@@ -66,6 +67,13 @@ def test_the_model_of_these_tests_halts_at_different_steps():
     steps = draw(gram(), halting=True).steps
     assert len(steps.unique()) >= 3
     assert len(draw(gram()).answers.flatten(0, 1).unique(dim=0)) > M
+
+
+@pytest.mark.parametrize("halt_at", [0.02, 0.3, 0.9])
+def test_halting_at_another_probability(halt_at: float):
+    asked = draw(gram(), chunk=3, halting=True, halt_at=halt_at)
+    assert_same(asked, plain_loop(gram(), True, halt_at=halt_at))
+    assert not torch.equal(asked.steps, draw(gram(), halting=True).steps)
 
 
 @settings(max_examples=10, deadline=None)

@@ -50,6 +50,8 @@ class SolveOptions:
     """Supervision steps of each; the default is as many as in training."""
     halting: bool = False
     """A trajectory ends when its halt head says so; --steps is then the budget."""
+    halt_at: float = 0.5
+    """The probability of being right at which it does."""
     select: Literal["majority", "lprm", "first"] = "majority"
     """Order of the answers."""
     all: bool = False

@@ -32,6 +32,8 @@ class SamplerConfig:
     """Supervision steps of each, also beyond the trained number."""
     halting: bool = False
     """A trajectory ends when its halt head says so (ACT); `steps` is then the budget."""
+    halt_at: float = 0.5
+    """Probability of being right at which a trajectory halts."""
     chunk: int = 512
     """Trajectories in the pool: bounds the memory."""
     seed: int = 0
@@ -119,7 +121,7 @@ def sample(
             continue  # all began together, so nobody is done
         done = steps >= config.steps
         if config.halting:
-            done = done | (model.halt_logit(latent) > 0)
+            done = done | (model.halt_logit(latent).sigmoid() > config.halt_at)
         finished = torch.where(done, trajectory, total)  # the others write into the bin
         answers[finished] = model.decode(latent).argmax(-1)
         values[finished] = model.value(latent)
