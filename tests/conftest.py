@@ -1,5 +1,10 @@
+import os
+import tempfile
+
 import pytest
 import torch
+
+os.environ["GRAM_CACHE_DIR"] = tempfile.mkdtemp(prefix="gram-cache-")  # prepared data of these tests alone
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -11,13 +11,15 @@ from gram_reasoning.task_configs import KINDS, TaskConfig
 from gram_reasoning.tasks.base import Block, Task
 from gram_reasoning.tasks.graph_coloring import GraphColoring
 from gram_reasoning.tasks.nqueens import NQueens
+from gram_reasoning.tasks.sudoku import Sudoku
+from gram_reasoning.tasks.sudoku_generation import SudokuGeneration
 from gram_reasoning.training import checkpoint
 
 BUNDLED = Path(__file__).parent / "pretrained"
 """Models that come with the package, one folder each."""
 
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (NQueens, GraphColoring)}
+TASKS: dict[str, type[Task]] = {task.name: task for task in (NQueens, GraphColoring, Sudoku, SudokuGeneration)}
 """Every kind of task and its class; the names are the kinds of their configs."""
 
 

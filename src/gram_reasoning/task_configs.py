@@ -1,7 +1,7 @@
 """What each task can be set to: one frozen dataclass a task, told apart by its `kind`. Imports no torch."""
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self
 
 from gram_reasoning.errors import check
 
@@ -11,6 +11,10 @@ class TaskConfig:
     """What the config of every task has in common: the name of its kind, which JSON files carry."""
 
     kind: ClassVar[str]
+
+    def small(self) -> Self:
+        """The same task with little data that needs no download, for debug twins."""
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,5 +90,89 @@ class GraphColoringConfig(SplitConfig):
         check(self.graphs >= 10, "task.graphs", self.graphs, "at least 10")
 
 
-KINDS: dict[str, type[TaskConfig]] = {config.kind: config for config in (NQueensConfig, GraphColoringConfig)}
+@dataclass(frozen=True, kw_only=True)
+class SudokuConfig(TaskConfig):
+    """Sudoku puzzles: complete the board. Test puzzles are never trained on."""
+
+    kind: ClassVar[str] = "sudoku"
+
+    size: int = 9
+    """Side of the board, 4 or 9."""
+    train: str = "hub"
+    """Where training and validation puzzles come from: `hub` (Sudoku-Extreme), `generated`, or a file: CSV with
+    question and answer, or a puzzle a line; either may be gzipped."""
+    test: str = "hub"
+    """Where test puzzles come from, likewise."""
+    train_puzzles: int = 1000
+    """Training puzzles; from a file they are chosen by the seed."""
+    validation_puzzles: int = 200
+    """Puzzles of the training source held out for monitoring and choosing."""
+    test_puzzles: int | None = None
+    """Test puzzles; None takes the whole file."""
+    min_blanks: int | None = None
+    """Fewest blanks of a generated puzzle; None means 1."""
+    max_blanks: int | None = None
+    """Most blanks of a generated puzzle; None means 10 on 4x4, 50 on 9x9."""
+    difficulty: Literal["any", "easy", "hard"] = "any"
+    """Generated puzzles that naked and hidden singles solve (easy), that take guesses (hard), or any."""
+    split_seed: int = 0
+    """Which puzzles are chosen or generated."""
+    augment: bool = True
+    """Train on a random symmetry of the board each time a puzzle is drawn."""
+
+    def __post_init__(self) -> None:
+        check(self.size in (4, 9), "task.size", self.size, "4 or 9")
+        for name in ("train_puzzles", "validation_puzzles"):
+            check(getattr(self, name) >= 1, f"task.{name}", getattr(self, name), "at least 1")
+        check(self.test_puzzles is None or self.test_puzzles >= 1, "task.test_puzzles", self.test_puzzles, "at least 1")
+        makes = "generated" in (self.train, self.test)
+        check(self.test != "generated" or bool(self.test_puzzles), "task.test_puzzles", self.test_puzzles, "a number")
+        check(self.test != "generated" or self.train == "generated", "task.test", self.test, "a file, as for training")
+        check(self.train != "hub" or self.size == 9, "task.train", self.train, "generated or a file for 4x4 boards")
+        check(self.test != "hub" or self.size == 9, "task.test", self.test, "generated or a file for 4x4 boards")
+        check(
+            makes or self.difficulty == "any", "task.difficulty", self.difficulty, "any, unless puzzles are generated"
+        )
+        for name in ("min_blanks", "max_blanks"):
+            given = getattr(self, name)
+            check(makes or given is None, f"task.{name}", given, "nothing, unless puzzles are generated")
+        most = 12 if self.size == 4 else 60
+        low, high = self.blanks
+        check(1 <= low <= high <= most, "task.max_blanks", (low, high), f"1 <= min <= max <= {most}")
+
+    def small(self) -> Self:
+        made = {"train": "generated", "test": "generated"}
+        return replace(self, **made, train_puzzles=64, validation_puzzles=16, test_puzzles=16)
+
+    @property
+    def blanks(self) -> tuple[int, int]:
+        """Fewest and most blanks of generated puzzles, the defaults filled in."""
+        high = self.max_blanks if self.max_blanks is not None else 10 if self.size == 4 else 50
+        return 1 if self.min_blanks is None else self.min_blanks, high
+
+
+@dataclass(frozen=True, kw_only=True)
+class SudokuGenerationConfig(TaskConfig):
+    """Full Sudoku boards from nothing: the input is always the blank board."""
+
+    kind: ClassVar[str] = "sudoku-generation"
+
+    size: int = 9
+    """Side of the board, 4 or 9."""
+    boards: int | None = None
+    """Boards to learn from; None means 50,000 random ones, or all 288 of 4x4."""
+    split_seed: int = 0
+    """Which random boards."""
+
+    def __post_init__(self) -> None:
+        check(self.size in (4, 9), "task.size", self.size, "4 or 9")
+        most = 288 if self.size == 4 else 10**7
+        check(self.boards is None or 1 <= self.boards <= most, "task.boards", self.boards, f"1 to {most}")
+
+    def small(self) -> Self:
+        return replace(self, boards=100)
+
+
+CONFIGS = (NQueensConfig, GraphColoringConfig, SudokuConfig, SudokuGenerationConfig)
+KINDS: dict[str, type[TaskConfig]] = {config.kind: config for config in CONFIGS}
 """Every kind of task and its config; `build.register` adds one of your own."""

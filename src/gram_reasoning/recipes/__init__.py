@@ -9,6 +9,7 @@ from gram_reasoning.config import Recipe
 from gram_reasoning.errors import UserError
 from gram_reasoning.recipes.graph_coloring import RECIPES as GRAPH_COLORING
 from gram_reasoning.recipes.nqueens import RECIPES as NQUEENS
+from gram_reasoning.recipes.sudoku import RECIPES as SUDOKU
 
 
 def debug(recipe: Recipe) -> Recipe:
@@ -18,6 +19,7 @@ def debug(recipe: Recipe) -> Recipe:
         recipe,
         name=f"{recipe.name}-debug",
         summary=f"{recipe.name} made tiny, to see that everything runs: seconds, no result.",
+        task=recipe.task.small(),
         model=replace(
             recipe.model,
             hidden_size=32,
@@ -45,7 +47,7 @@ def debug(recipe: Recipe) -> Recipe:
 
 
 RECIPES: dict[str, Recipe] = {}
-for _recipe in (build() for build in (*NQUEENS, *GRAPH_COLORING)):
+for _recipe in (build() for build in (*NQUEENS, *GRAPH_COLORING, *SUDOKU)):
     RECIPES[_recipe.name] = _recipe
     RECIPES[f"{_recipe.name}-debug"] = debug(_recipe)
 

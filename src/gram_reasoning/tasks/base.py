@@ -225,6 +225,11 @@ class Task(ABC):
         """The empty input (L,) of a task that generates; None for one that solves."""
         return None
 
+    def to_puzzles(self, boards: Tensor, key: Tensor) -> Tensor | None:
+        """Of generated answers (B, L) inputs with one solution each, drawn by keys (B,); None if nobody can tell."""
+        del boards, key
+        return None
+
     @classmethod
     def model_name(cls, lines: Block, where: str) -> str:
         """Name of the model in the package that fits an input: the kind, and the size if any."""

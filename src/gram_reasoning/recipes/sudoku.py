@@ -1,0 +1,94 @@
+"""Sudoku, solving and generating: the paper's runs, and pocket runs for two CPU cores."""
+
+from dataclasses import replace
+
+from gram_reasoning.config import EvalConfig, GramConfig, Recipe, TrainConfig
+from gram_reasoning.recipes.nqueens import nqueens7_pocket, nqueens7_posterior
+from gram_reasoning.task_configs import SudokuConfig, SudokuGenerationConfig
+
+
+def sudoku_extreme() -> Recipe:
+    """Sudoku-Extreme at the paper's size: 1000 training puzzles and their symmetries."""
+    return Recipe(
+        name="sudoku-extreme",
+        summary="Sudoku-Extreme, 1000 puzzles, the paper's size (10M parameters). One GPU; not yet run here.",
+        task=SudokuConfig(),
+        model=GramConfig(low_steps=6, token_mixer="mlp"),
+        train=TrainConfig(steps=65_000),
+    )
+
+
+def sudoku9() -> Recipe:
+    """9x9 puzzles of our own with up to 20 blanks, on two CPU cores."""
+    base = nqueens7_pocket()
+    return replace(
+        base,
+        name="sudoku9",
+        summary="9x9 Sudoku with at most 20 blanks, from our generator: minutes on two CPU cores.",
+        task=SudokuConfig(train="generated", test="generated", train_puzzles=20_000, test_puzzles=1000, max_blanks=20),
+        model=replace(base.model, prefix_tokens=15),  # 15 + 81 = 96 tokens
+    )
+
+
+def sudoku4() -> Recipe:
+    """4x4 puzzles. No augmentation: a symmetry of a training puzzle would often be a test puzzle."""
+    base = nqueens7_pocket()
+    return replace(
+        base,
+        name="sudoku4",
+        summary="4x4 Sudoku with at most 10 blanks, from our generator: minutes on two CPU cores.",
+        task=SudokuConfig(
+            size=4, train="generated", test="generated", train_puzzles=5000, test_puzzles=500, augment=False
+        ),
+        model=replace(base.model, prefix_tokens=16),  # 16 + 16 = 32 tokens
+    )
+
+
+def _twin(recipe: Recipe) -> Recipe:
+    """The deterministic twin: one answer for each puzzle."""
+    return replace(
+        recipe,
+        name=f"{recipe.name}-twin",
+        summary=f"The deterministic twin of {recipe.name}: no noise, no posterior.",
+        model=replace(recipe.model, guidance="none"),
+        train=replace(recipe.train, prior_share=0.0, prior_target="none"),
+    )
+
+
+def sudoku9_twin() -> Recipe:
+    """The deterministic twin of sudoku9."""
+    return _twin(sudoku9())
+
+
+def sudoku4_twin() -> Recipe:
+    """The deterministic twin of sudoku4."""
+    return _twin(sudoku4())
+
+
+def sudoku9_boards() -> Recipe:
+    """Full 9x9 boards from nothing at the paper's size: 50,000 boards, 200 epochs, EMA 0.999."""
+    return Recipe(
+        name="sudoku9-boards",
+        summary="Full 9x9 boards from nothing, the paper's size (10M parameters). One GPU; not yet run here.",
+        task=SudokuGenerationConfig(),
+        model=GramConfig(low_steps=6, token_mixer="mlp"),
+        train=TrainConfig(steps=13_000, ema=0.999, eval_inputs=1, eval_samples=256),
+        evaluation=EvalConfig(samples=1000),
+    )
+
+
+def sudoku4_boards() -> Recipe:
+    """Full 4x4 boards from nothing: there are 288, so uniformity can be tested."""
+    base = nqueens7_posterior()
+    return replace(
+        base,
+        name="sudoku4-boards",
+        summary="Full 4x4 boards from nothing: minutes on two CPU cores.",
+        task=SudokuGenerationConfig(size=4),
+        model=replace(base.model, prefix_tokens=16),
+        train=replace(base.train, steps=1500, eval_inputs=1, eval_samples=288),
+        evaluation=EvalConfig(samples=2880),
+    )
+
+
+RECIPES = (sudoku_extreme, sudoku9, sudoku9_twin, sudoku4, sudoku4_twin, sudoku9_boards, sudoku4_boards)

@@ -1,0 +1,272 @@
+"""Sudoku on 4x4 and 9x9 boards: complete a board so that every row, column and box holds every digit once.
+
+Tokens: 0 pad, 1 blank, 2 and up the digits; a board is read row by row.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gram_reasoning import noise
+from gram_reasoning.errors import UserError
+from gram_reasoning.task_configs import SudokuConfig
+from gram_reasoning.tasks.base import Block, Problems, Task
+from gram_reasoning.tasks.prepared import file_sha256, prepared
+
+BLANK, ONE = 1, 2
+BLANKS = ".0_*"
+SPLITS = ("train", "validation", "test")
+
+
+class SudokuBoards(Task):
+    """Rules, symmetries and text of boards; what is asked about them is a subclass's matter."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        n = self.size = config.size
+        self.box = round(n**0.5)
+        self.length, self.vocab = n * n, ONE + n
+        cell = torch.arange(n * n)
+        row, column = cell // n, cell % n
+        boxes = row // self.box * self.box + column // self.box
+        self._unit_of = torch.stack([row, n + column, 2 * n + boxes])  # the three units of each cell (3, L)
+        self._units = torch.stack([(self._unit_of == u).any(0).nonzero()[:, 0] for u in range(3 * n)])  # (3 n, n)
+
+    # -- rules -------------------------------------------------------------------------------------------------
+
+    def reward(self, prediction: Tensor, inputs: Tensor) -> Tensor:
+        """1 for a valid board that keeps the clues; otherwise at most 0.9, by how many digits of units are there."""
+        members = prediction[:, self._units.to(prediction.device)]  # (B, 3 n, n)
+        digits = torch.arange(ONE, self.vocab, device=prediction.device)
+        there = (members[..., None] == digits).any(2)  # which digits a unit holds (B, 3 n, n)
+        clue = inputs >= ONE
+        kept = (prediction == inputs) | ~clue
+        valid = there.all(2).all(1) & kept.all(1)
+        partial = 0.9 * there.float().mean((1, 2)) * kept.float().mean(1)
+        return torch.where(valid, torch.ones_like(partial), partial)
+
+    # -- symmetry ----------------------------------------------------------------------------------------------
+
+    def symmetry(self, key: Tensor) -> tuple[Tensor, Tensor]:
+        """One of the board's symmetries for each key (B,).
+
+        Returns:
+            Which old cell each new cell takes (B, L), and the new token of each old one (B, vocab): bands, stacks,
+            rows and columns within them, transposition, and the digits.
+        """
+        n, box = self.size, self.box
+
+        def lines(purpose: str) -> Tensor:
+            bands = noise.permutation(noise.keys(0, f"{purpose} bands", key), box)  # (B, box)
+            within = [noise.permutation(noise.keys(0, f"{purpose} {i}", key), box) for i in range(box)]
+            return (bands[:, :, None] * box + torch.stack(within, 1)).flatten(1)  # (B, n)
+
+        rows, columns = lines("rows"), lines("columns")
+        cells = rows[:, :, None] * n + columns[:, None, :]
+        transposed = columns[:, None, :] * n + rows[:, :, None]
+        flip = noise.choice(noise.keys(0, "transpose", key), 2) == 1
+        cells = torch.where(flip[:, None, None], transposed, cells).flatten(1)
+        digits = noise.permutation(noise.keys(0, "digits", key), n) + ONE
+        fixed = torch.arange(ONE, device=key.device).expand(len(key), ONE)
+        return cells, torch.cat([fixed, digits], 1)
+
+    # -- text --------------------------------------------------------------------------------------------------
+
+    # A board is n lines of n cells, or one line: all cells, or its rows joined by `/`, or a row of a CSV file with
+    # such a field (its header is passed over). A blank is one of `.0_*`; spaces, `|` and lines like `---+---+---`
+    # are looked over.
+
+    @classmethod
+    def stands_alone(cls, line: str) -> bool:
+        return "/" in line or "," in line or len(_cells(line)) in (16, 81)
+
+    @classmethod
+    def blocks(cls, lines: Iterable[str], where: str) -> Iterator[Block]:
+        return super().blocks(("#" if "question" in line.split(",") else line for line in lines), where)
+
+    def read_one(self, lines: Block, where: str) -> Tensor:
+        place = f"{where}, line {lines[0][0]}"
+        n = self.size
+        rows = [(f"{where}, line {number}", _cells(line)) for number, line in lines if not _is_border(line)]
+        if len(lines) == 1 and (self.stands_alone(lines[0][1]) or len(rows) == 1):
+            cells = _one_line(lines[0][1], self.length)
+            if "/" not in cells and len(cells) != self.length:
+                raise UserError(f"{place}: {len(cells)} cells, expected {self.length}, or {n} lines of {n}")
+            parts = cells.split("/") if "/" in cells else [cells[i : i + n] for i in range(0, self.length, n)]
+            rows = [(f"{place}, row {r}", row) for r, row in enumerate(parts, 1)]
+        if len(rows) != n:
+            raise UserError(f"{place}: a board of {len(rows)} rows, expected {n} rows of {n} cells")
+        tokens = []
+        for here, row in rows:
+            if len(row) != n:
+                raise UserError(f"{here}: {len(row)} cells, expected {n}")
+            for c, cell in enumerate(row, 1):
+                if cell not in BLANKS and not (cell in "123456789" and int(cell) <= n):
+                    raise UserError(f"{here}, cell {c}: {cell!r}, expected a digit from 1 to {n}, or . for a blank")
+                tokens.append(BLANK if cell in BLANKS else ONE - 1 + int(cell))
+        board = torch.tensor(tokens)
+        self._refuse_contradiction(board, place)
+        return board
+
+    def _refuse_contradiction(self, board: Tensor, place: str) -> None:
+        """UserError if two clues of one unit hold the same digit."""
+        n = self.size
+        for unit in self._units.tolist():
+            seen: dict[int, int] = {}
+            for cell in unit:
+                token = int(board[cell])
+                if token >= ONE and token in seen:
+                    one, other = (f"row {c // n + 1}, column {c % n + 1}" for c in (seen[token], cell))
+                    raise UserError(
+                        f"{place}: {one} and {other} both hold {token - ONE + 1}, expected clues without contradiction"
+                    )
+                seen[token] = cell
+
+    @classmethod
+    def model_name(cls, lines: Block, where: str) -> str:
+        """By the side of the board: that of a line of all cells, else the length of its first row."""
+        row = next((line for _, line in lines if not _is_border(line)), "")
+        cells = _one_line(row, 81)
+        side = {16: 4, 81: 9}.get(len(cells), len(cells.split("/")[0]))
+        return f"{cls.name}{side}"
+
+    def cells(self, tokens: Sequence[int]) -> list[list[str]]:
+        n = self.size
+        symbols = [str(t - ONE + 1) if t >= ONE else "" for t in tokens]
+        return [symbols[i : i + n] for i in range(0, self.length, n)]
+
+    def format(self, tokens: Sequence[int]) -> str:
+        box = self.box
+        lines = []
+        for r, row in enumerate(self.cells(tokens)):
+            if r and r % box == 0:
+                lines.append("+".join("-" * (2 * box + (0 < i < box - 1) + (box == 2 and i == 1)) for i in range(box)))
+            parts = [" ".join(cell or "." for cell in row[i : i + box]) for i in range(0, self.size, box)]
+            lines.append(" | ".join(parts))
+        return "\n".join(lines)
+
+    def compact(self, tokens: Sequence[int]) -> str:
+        return "".join(cell or "." for row in self.cells(tokens) for cell in row)
+
+    def digits(self, tokens: Tensor) -> np.ndarray:
+        """Boards (M, L) of tokens as the solver takes them: digits, 0 for a blank."""
+        return (tokens - BLANK).clamp(min=0).to(torch.uint8).cpu().numpy()
+
+
+class Sudoku(SudokuBoards):
+    """Solving puzzles. See SudokuConfig."""
+
+    name = "sudoku"
+    count_limit: int = 10_000
+
+    def __init__(self, config: SudokuConfig) -> None:
+        super().__init__(config)
+        self._splits: dict[str, Problems] = {}
+
+    def count_solutions(self, tokens: Sequence[int]) -> int:
+        from gram_reasoning.tasks import sudoku_solver
+
+        puzzle = self.digits(torch.tensor([tokens]))
+        return int(sudoku_solver.solve(puzzle, self.count_limit)[0][0])
+
+    def augment(self, inputs: Tensor, solutions: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.config.augment:
+            return inputs, solutions
+        cells, tokens = self.symmetry(key)
+        both = torch.cat([inputs[:, None], solutions], 1)  # (B, 1 + K, L)
+        moved = both.gather(2, cells[:, None].expand_as(both))
+        renamed = tokens.gather(1, moved.flatten(1)).view_as(moved)
+        return renamed[:, 0], renamed[:, 1:]
+
+    # -- data --------------------------------------------------------------------------------------------------
+
+    def split(self, name: str) -> Problems:
+        if name not in SPLITS:
+            raise UserError(f"unknown split {name!r}, expected one of {', '.join(SPLITS)}")
+        if name not in self._splits:
+            sources = {part: self._source(part) for part in ("train", "test")}
+            sums = {part: file_sha256(path) for part, path in sources.items() if path is not None}
+            settings = {"task": self.name, "split": name, **asdict(self.config), "sha256": sums, "augment": None}
+            self._splits[name] = prepared(f"sudoku-{name}", settings, lambda: self._make(name, sources))
+        return self._splits[name]
+
+    def _source(self, part: str) -> Path | None:
+        """The file of a part's puzzles; None if they are generated."""
+        from gram_reasoning.tasks import sudoku_data
+
+        source = getattr(self.config, part)
+        if source == "generated":
+            return None
+        path = sudoku_data.download(f"{part}.csv") if source == "hub" else Path(source)
+        if not path.is_file():
+            raise UserError(f"--task.{part} {source}: no such file, expected puzzles, or `hub`, or `generated`")
+        return path
+
+    def _make(self, name: str, sources: dict[str, Path | None]) -> Problems:
+        """The puzzles of a split.
+
+        Those of a file come in an order that a hash of the puzzle gives: first the validation puzzles, then the
+        training puzzles; what is in the test file is left out of both.
+        """
+        from gram_reasoning.tasks import sudoku_data
+
+        c = self.config
+        number = {"train": c.train_puzzles, "validation": c.validation_puzzles, "test": c.test_puzzles}
+        test, test_answers = self._read(sources["test"], number["test"] or 0)
+        if name == "test":
+            if number["test"] is not None:
+                test, test_answers = self._take(test, test_answers, 0, number["test"], c.test)
+            return sudoku_data.solved(test, test_answers, c.test)
+        needed = number["train"] + number["validation"]
+        pool, answers = self._read(sources["train"], needed + (len(test) if sources["test"] is None else 0))
+        held_out = {row.tobytes() for row in test}
+        free = np.array([row.tobytes() not in held_out for row in pool])
+        pool, answers = pool[free], None if answers is None else answers[free]
+        start = 0 if name == "validation" else number["validation"]
+        pool, answers = self._take(pool, answers, start, start + number[name], c.train)
+        return sudoku_data.solved(pool, answers, c.train)
+
+    def _read(self, path: Path | None, number: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """The distinct puzzles of a file, or so many generated ones."""
+        from gram_reasoning.tasks import sudoku_data
+
+        c = self.config
+        if path is None:
+            return sudoku_data.generated(number, self.size, c.blanks, c.difficulty, c.split_seed), None
+        questions, answers = sudoku_data.read_file(path, self.size)
+        kept = np.sort(np.unique(questions, axis=0, return_index=True)[1])
+        return questions[kept], None if answers is None else answers[kept]
+
+    def _take(
+        self, questions: np.ndarray, answers: np.ndarray | None, start: int, stop: int, source: str
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Puzzles number `start` to `stop` in the order of the seed."""
+        from gram_reasoning.tasks import sudoku_data
+
+        if len(questions) < stop:
+            raise UserError(
+                f"{source}: {len(questions)} puzzles to choose from, expected {stop}; ask for fewer with "
+                "--task.train-puzzles and --task.validation-puzzles, or --task.test-puzzles"
+            )
+        index = sudoku_data.order(questions, self.config.split_seed)[start:stop]
+        return questions[index], None if answers is None else answers[index]
+
+
+def _cells(line: str) -> str:
+    return re.sub(r"[\s|]", "", line)
+
+
+def _is_border(line: str) -> bool:
+    return re.fullmatch(r"[-+=|\s]*[-+=][-+=|\s]*", line) is not None
+
+
+def _one_line(line: str, cells: int) -> str:
+    """The board of a line, without spaces; of a CSV row the first field that is as long as a board."""
+    fields = [_cells(field) for field in line.split(",")]
+    return next((field for field in fields if len(field) in (cells, 16, 81)), fields[0])
