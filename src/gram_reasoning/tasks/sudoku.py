@@ -21,6 +21,8 @@ from gram_reasoning.tasks.prepared import file_sha256, prepared
 
 BLANK, ONE = 1, 2
 BLANKS = ".0_*"
+COUNT_LIMIT = 10_000
+"""Solutions of a puzzle are counted no further: an empty board has more than 10^21."""
 SPLITS = ("train", "validation", "test")
 
 
@@ -163,7 +165,7 @@ class Sudoku(SudokuBoards):
     """Solving puzzles. See SudokuConfig."""
 
     name = "sudoku"
-    count_limit: int = 10_000
+    count_limit = COUNT_LIMIT
 
     def __init__(self, config: SudokuConfig) -> None:
         super().__init__(config)
@@ -173,7 +175,7 @@ class Sudoku(SudokuBoards):
         from gram_reasoning.tasks import sudoku_solver
 
         puzzle = self.digits(torch.tensor([tokens]))
-        return int(sudoku_solver.solve(puzzle, self.count_limit)[0][0])
+        return int(sudoku_solver.solve(puzzle, COUNT_LIMIT)[0][0])
 
     def augment(self, inputs: Tensor, solutions: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         if not self.config.augment:

@@ -28,7 +28,7 @@ def download(file: str) -> Path:
         UserError: it is not cached and cannot be had.
     """
     import huggingface_hub
-    from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError  # pyright: ignore[reportPrivateImportUsage]
     from huggingface_hub.utils import logging
 
     logging.set_verbosity_error()  # it warns at each of its attempts; one line at the end says it all
