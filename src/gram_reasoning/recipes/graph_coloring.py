@@ -47,7 +47,6 @@ def coloring6_twin() -> Recipe:
         name="coloring6-twin",
         summary="3-colouring, 6 vertices, the deterministic twin of coloring6: no noise, no posterior.",
         model=replace(base.model, guidance="none"),
-        train=replace(base.train, prior_share=0.0, prior_target="none"),
     )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from gram_reasoning.config import EvalConfig, GramConfig, Recipe, TrainConfig
-from gram_reasoning.recipes.nqueens import nqueens7_pocket, nqueens7_posterior
+from gram_reasoning.recipes.nqueens import nqueens7_pocket
 from gram_reasoning.task_configs import SudokuConfig, SudokuGenerationConfig
 
 
@@ -51,7 +51,6 @@ def _twin(recipe: Recipe) -> Recipe:
         name=f"{recipe.name}-twin",
         summary=f"The deterministic twin of {recipe.name}: no noise, no posterior.",
         model=replace(recipe.model, guidance="none"),
-        train=replace(recipe.train, prior_share=0.0, prior_target="none"),
     )
 
 
@@ -79,7 +78,7 @@ def sudoku9_boards() -> Recipe:
 
 def sudoku4_boards() -> Recipe:
     """Full 4x4 boards from nothing: there are 288, so uniformity can be tested."""
-    base = nqueens7_posterior()
+    base = nqueens7_pocket()
     return replace(
         base,
         name="sudoku4-boards",
