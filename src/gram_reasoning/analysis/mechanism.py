@@ -134,7 +134,7 @@ def picture_of_mechanism(
             below.plot(range(1, len(shares) + 1), shares, marker=marker, label=f"{role} rollout")
         below.axhline(0, color="black", lw=0.6)
         below.set_ylim(-0.3, 1.05)
-        below.set_title(f"{name}: share of y that a linear probe reads from h", fontsize=10)
+        below.set_title(f"{name}: share of y in h (linear probe)", fontsize=10)
         below.set_xlabel("supervision step")
         below.legend(fontsize=8)
         for axes in (above, below):
