@@ -27,7 +27,7 @@ from gram_reasoning.border import (
     version,
     write_lines,
 )
-from gram_reasoning.commands import solve
+from gram_reasoning.commands import generate, solve
 from gram_reasoning.commands.sampling import sampler_config
 from gram_reasoning.config import EvalConfig, GramConfig, TrainConfig, to_json
 from gram_reasoning.errors import Failed, UserError
@@ -39,6 +39,7 @@ Recursive latent reasoning: puzzles with many answers, solved by many sampled tr
 
 commands:
   solve [PUZZLE]      solve boards from a file, from text or from standard input (-)
+  generate            answers from nothing, such as full Sudoku boards
   train RECIPE        train a model; `gram train RECIPE --help` lists every option
   eval CHECKPOINT     judge a model on held-out inputs, by rollouts under the prior
   data RECIPE         write the inputs of a split as text
@@ -87,6 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _dispatch(arguments: list[str]) -> int:
     commands = {
         "solve": solve.run,
+        "generate": generate.run,
         "train": _train,
         "eval": _eval,
         "data": _data,

@@ -1,0 +1,100 @@
+"""`gram generate`: answers from nothing, by a model of an unconditional task."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from gram_reasoning.border import can_write, in_range, parse, progress, set_threads, write_lines
+from gram_reasoning.commands.sampling import sampler_config
+from gram_reasoning.errors import UserError
+
+MOST = 100_000
+"""Answers of one call."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateOptions:
+    """Generate answers from nothing, such as full Sudoku boards; each comes with its check by the rules.
+
+    The exit code is 0 if every answer is valid, else 1.
+    """
+
+    checkpoint: str
+    """A run or a model folder, of a task that generates."""
+    count: int = 10
+    """How many, valid or not."""
+    steps: int | None = None
+    """Supervision steps of each; the default is as many as in training."""
+    halting: bool = False
+    """A trajectory ends when its halt head says so; --steps is then the budget."""
+    halt_at: float = 0.5
+    """The probability of being right at which it does."""
+    puzzles: bool = False
+    """Also take clues away from each valid board, down to a puzzle with one solution."""
+    compact: bool = False
+    """One answer a line."""
+    chunk: int = 512
+    """Trajectories at once: bounds the memory."""
+    seed: int = 0
+    """Seed of the noise."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    threads: int | None = None
+    """CPU threads; the default is torch's."""
+    json: Path | None = None
+    """Write one JSON object an answer, and a last one with the measures, to this file."""
+
+    @property
+    def samples(self) -> int:
+        """For sampler_config: all are trajectories of one input."""
+        return self.count
+
+
+def run(arguments: list[str]) -> int:
+    """Run `gram generate` with these arguments; returns the exit code."""
+    options = parse(GenerateOptions, arguments, "gram generate", "gram generate --checkpoint runs/boards --count 20")
+    in_range("count", options.count, 1, MOST)
+    can_write(options.json)
+
+    import torch
+
+    from gram_reasoning import noise
+    from gram_reasoning.build import load_model
+    from gram_reasoning.inference.sampler import sample
+    from gram_reasoning.inference.select import in_standard_form
+    from gram_reasoning.processes import choose_device
+
+    set_threads(options.threads)
+    recipe, task, model = load_model(Path(options.checkpoint), choose_device(options.device))
+    blank = task.blank()
+    if blank is None:
+        raise UserError(f"{options.checkpoint}: a model of {task.name}, which solves; expected one that generates")
+    config = sampler_config(options, recipe.evaluation, model.supervision_steps)
+    with progress("generating") as tick:
+        candidates = in_standard_form(task, blank[None], sample(model, blank[None], config, tick=tick))
+    answers = candidates.answers[0].cpu()
+    reward = task.reward(answers, blank.expand_as(answers))
+    valid = [None] * len(answers) if reward is None else (reward == 1).tolist()
+    puzzles = None
+    if options.puzzles:
+        right = torch.tensor([bool(ok) for ok in valid])
+        keys = noise.keys(options.seed, "puzzles", torch.arange(len(answers)))
+        puzzles = task.to_puzzles(answers[right], keys[right])
+        if puzzles is None:
+            raise UserError(f"--puzzles: {task.name} has none, expected a task whose answers have clues")
+    rest = iter([] if puzzles is None else puzzles.tolist())
+    lines = []
+    for tokens, ok in zip(answers.tolist(), valid, strict=True):
+        puzzle = next(rest, None) if ok else None
+        write = task.compact if options.compact else task.format
+        parts = [write(tokens)] + ([write(puzzle)] if puzzle is not None else [])
+        note = "" if ok is None or ok else "  (not valid)"
+        print((" " if options.compact else "\n\n").join(parts) + note + ("" if options.compact else "\n"))
+        item = {"answer": task.compact(tokens), "valid": ok}
+        lines.append(item if puzzle is None else {**item, "puzzle": task.compact(puzzle)})
+    measures = task.measures(candidates.answers.cpu(), task.split("test"))
+    for name, value in measures.items():
+        print(f"{name.replace('_', ' ')}: {f'{value:.4g}' if isinstance(value, float) else value}")
+    if options.json is not None:
+        write_lines(options.json, [json.dumps(line) for line in (*lines, {"measures": measures})])
+    return 1 if False in valid else 0

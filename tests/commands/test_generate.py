@@ -1,0 +1,55 @@
+"""`gram generate` on a small model, judged by the oracle."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gram_reasoning.cli import main
+from oracles import sudoku as oracle
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    run = tmp_path_factory.mktemp("runs") / "boards"
+    options = ["--out", str(run), "--threads", "1", "--train.precision", "fp32", "--task.boards", "1"]
+    learn = ["--train.steps", "80", "--train.lr", "0.01", "--train.eval-every", "80", "--train.checkpoint-every", "80"]
+    assert main(["train", "sudoku4-boards-debug", *options, *learn]) == 0
+    return str(run)
+
+
+def test_boards_are_judged(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file = tmp_path / "boards.jsonl"
+    capsys.readouterr()
+    code = main(["generate", "--checkpoint", model, "--count", "30", "--puzzles", "--compact", "--json", str(file)])
+    *items, last = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(items) == 30
+    valid = 0
+    for item in items:
+        board = [int(c) if c.isdigit() else 0 for c in item["answer"]]
+        assert item["valid"] is oracle.is_solution(board, [0] * 16)
+        valid += item["valid"]
+        assert ("puzzle" in item) is item["valid"]
+        if item["valid"]:
+            puzzle = [int(c) if c.isdigit() else 0 for c in item["puzzle"]]
+            assert list(oracle.completions(puzzle)) == [board]
+    assert code == (0 if valid == 30 else 1)
+    assert last["measures"]["validity"] == pytest.approx(valid / 30)
+    told = capsys.readouterr().out
+    assert told.count("not valid") == 30 - valid
+    assert "validity:" in told
+
+
+@pytest.mark.parametrize(("options", "told"), [(["--count", "0"], "--count"), ([], "--checkpoint")])
+def test_mistakes(options: list[str], told: str, capsys: pytest.CaptureFixture[str]):
+    assert main(["generate", *(["--checkpoint", "nowhere"] if options else []), *options]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+
+
+def test_a_model_that_solves_is_refused(capsys: pytest.CaptureFixture[str]):
+    from gram_reasoning.build import BUNDLED
+
+    assert main(["generate", "--checkpoint", str(next(BUNDLED.iterdir()))]) == 2
+    assert "which solves; expected one that generates" in capsys.readouterr().err
