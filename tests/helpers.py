@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gram_reasoning import noise
 from gram_reasoning.build import TASKS, build_model
 from gram_reasoning.config import GramConfig, Recipe, TrainConfig
 from gram_reasoning.errors import UserError
@@ -93,6 +94,11 @@ def toy_slots(
     task = queens()
     gram = weights or tiny_gram(task.length, **(model or {}))
     return Slots(config, task, task.split("train"), gram, torch.arange(config.batch_size) if ids is None else ids)
+
+
+def noise_of(slots: Slots, step: int) -> Tensor:
+    """The noise of a step, as the trainer draws it."""
+    return noise.normal(slots.keys("noise", step), slots.model.noise_shape())
 
 
 UNLIMITED: dict[str, Any] = {"kl_budget_first": None, "kl_budget": None}

@@ -55,23 +55,27 @@ def bundled_model(kind: str, lines: Block, where: str) -> Path:
     return BUNDLED / name
 
 
+def model_folder(folder: Path) -> Path:
+    """Where the shareable model is: the folder itself, or the `model` of a run."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder, expected a run or a model written by `gram train`")
+    return folder / "model" if (folder / "model").is_dir() else folder
+
+
 def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Recipe, Task, Gram]:
     """A trained model from a run, from a run's model folder, or from a shared one; averaged weights.
 
     Raises:
         UserError: the folder is missing, or holds something else, or part of it.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder, expected a run or a model written by `gram train`")
-    if (folder / "model").is_dir():
-        folder = folder / "model"
+    folder = model_folder(folder)
     config = checkpoint.load_json(folder / "config.json")
     if not isinstance(config, dict) or config.get("format") != checkpoint.FORMAT or "recipe" not in config:
         raise UserError(f"{folder / 'config.json'}: not the config of a gram model (format {checkpoint.FORMAT})")
     recipe: Recipe = from_json(Recipe, config["recipe"], str(folder / "config.json"))
     task = build_task(recipe)
     model = build_model(recipe, task)
-    weights = checkpoint.load_tensors(folder / "model.safetensors")
+    weights = checkpoint.load_weights(folder)
     checkpoint.check_tensors(weights, model.state_dict(), folder / "model.safetensors")
     model.load_state_dict(weights)
     return recipe, task, model.to(device).eval()

@@ -27,7 +27,7 @@ from gram_reasoning.border import (
     version,
     write_lines,
 )
-from gram_reasoning.commands import generate, solve
+from gram_reasoning.commands import bench, export, generate, solve
 from gram_reasoning.commands.sampling import sampler_config
 from gram_reasoning.config import EvalConfig, GramConfig, TrainConfig, to_json
 from gram_reasoning.errors import Failed, UserError
@@ -42,8 +42,10 @@ commands:
   generate            answers from nothing, such as full Sudoku boards
   train RECIPE        train a model; `gram train RECIPE --help` lists every option
   eval CHECKPOINT     judge a model on held-out inputs, by rollouts under the prior
+  export CHECKPOINT   write the averaged weights as a folder to share, in files of a size you name
   data RECIPE         write the inputs of a split as text
   report DIR...       runs side by side: a table, and a picture of their curves
+  bench RECIPE        time the training step, the sampler and a cold start
   recipes             list the recipes
 
 options:
@@ -91,6 +93,8 @@ def _dispatch(arguments: list[str]) -> int:
         "generate": generate.run,
         "train": _train,
         "eval": _eval,
+        "export": export.run,
+        "bench": bench.run,
         "data": _data,
         "report": _report,
         "recipes": _recipes,
@@ -188,6 +192,8 @@ class EvalOptions:
     """Draw z_0 anew for each trajectory: how a model without noise can vary."""
     chunk: int = 512
     """Trajectories at once: bounds the memory."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of matrix products; bf16 is several times faster on most devices."""
     seed: int = 0
     """Seed of the noise."""
     device: str = "auto"
@@ -215,6 +221,7 @@ def _eval(arguments: list[str]) -> int:
     with together(options.device, options.threads, options.timeout) as processes:
         recipe, task, model = load_model(Path(name), processes.device)
         sampler = sampler_config(options, recipe.evaluation, model.supervision_steps)
+        sampler = dataclasses.replace(sampler, precision=options.precision)
         problems = task.split(options.split)
         if options.limit is not None:
             in_range("limit", options.limit, 1)

@@ -165,6 +165,8 @@ class TrainConfig:
     """Decay of the weight average, warmed up as min(ema, (1 + t) / (10 + t))."""
     precision: Literal["fp32", "bf16"] = "bf16"
     """Autocast of the forward pass."""
+    compile: Literal["off", "kernels", "graphs"] = "off"
+    """torch.compile of the supervision step: not at all, fused kernels, or those replayed as CUDA graphs."""
 
     log_every: int = 50
     """Steps between log lines."""

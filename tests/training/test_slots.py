@@ -12,7 +12,7 @@ from torch import Tensor
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.training.deep_supervision import Slots, spread
 from gram_reasoning.types import IGNORE, StepOutput
-from helpers import queens, tiny_gram, toy_slots
+from helpers import noise_of, queens, tiny_gram, toy_slots
 from oracles import nqueens as oracle
 
 
@@ -22,7 +22,7 @@ def advance(slots: Slots, step: int) -> StepOutput:
     everyone = slice(0, len(slots.ids))
     batch, state, referee = slots.part(everyone, step)
     with torch.no_grad():
-        out = slots.model(batch, state, slots.noise(everyone, step), referee)
+        out = slots.model(batch, state, noise_of(slots, step), referee)
     slots.count_stays(slots.store([out]))
     return out
 
@@ -90,7 +90,7 @@ def test_a_group_shares_its_input_but_not_its_noise_or_target():
         advance(slots, step)
         example = slots.example.view(-1, 4)
         assert (example == example[:, :1]).all()
-        draws = slots.noise(slice(0, 16), step).flatten(1)
+        draws = noise_of(slots, step).flatten(1)
         assert len(draws.unique(dim=0)) == 16
         drawn = slots.drawn.view(-1, 4)
         targets_differ |= bool((drawn != drawn[:, :1]).any())
@@ -395,5 +395,5 @@ def test_seeds_give_other_slots():
     one.refill(0)
     other.refill(0)
     assert not torch.equal(one.example, other.example)
-    assert not torch.equal(one.noise(slice(0, 4), 0), other.noise(slice(0, 4), 0))
+    assert not torch.equal(noise_of(one, 0), noise_of(other, 0))
     assert replace(one.config, seed=1) == other.config

@@ -14,7 +14,7 @@ from gram_reasoning.recipes import get_recipe
 from gram_reasoning.task_configs import GraphColoringConfig
 from gram_reasoning.training.deep_supervision import Slots
 from gram_reasoning.types import IGNORE, StepOutput
-from helpers import after_step, make_trainer, tiny_config, weights_of
+from helpers import after_step, make_trainer, noise_of, tiny_config, weights_of
 
 TASK = GraphColoringConfig(vertices=5, graphs=60, renumber=True)
 
@@ -29,7 +29,7 @@ def slots(**train: Any) -> Slots:
 
 def forward(own: Slots, rows: slice, step: int) -> tuple[Any, Any, StepOutput]:
     batch, state, referee = own.part(rows, step)
-    return batch, referee, own.model(batch, state, own.noise(rows, step), referee)
+    return batch, referee, own.model(batch, state, noise_of(own, step)[rows], referee)
 
 
 @pytest.mark.parametrize("group", [1, 2])

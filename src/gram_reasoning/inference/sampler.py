@@ -5,7 +5,7 @@ the next at once, and when none is left to start, the pool shrinks to those that
 (seed, input, sample, step), so neither the pool's size and order nor the number of processes changes it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,13 +13,12 @@ from torch import Tensor
 
 from gram_reasoning import noise
 from gram_reasoning.models.base import RecursiveModel
+from gram_reasoning.nn.precision import Precision, autocast
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.types import Candidates, LatentState
 
 LOOK_EVERY = 4
 """Steps after which the host asks a GPU how many trajectories are left; on CPU asking costs nothing."""
-POOLS_A_PIECE = 8
-"""Pools of trajectories that `pieces` samples before it hands over what they found."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,30 +39,8 @@ class SamplerConfig:
     """Seed of the noise."""
     random_start: bool = False
     """Draw z_0 anew for each trajectory in place of the stored one: how a model without noise can vary."""
-
-
-def pieces(
-    model: RecursiveModel,
-    inputs: Tensor,
-    config: SamplerConfig,
-    tick: Callable[[int, int], None] = lambda done, total: None,
-    processes: Processes = ALONE,
-) -> Iterator[tuple[slice, Candidates]]:
-    """Sample some inputs after the others, so that memory does not grow with their number.
-
-    Yields:
-        The rows of `inputs` (M, L) and what `sample` gives for them.
-    """
-    total = len(inputs) * config.samples
-    rows = max(1, POOLS_A_PIECE * config.chunk * processes.count // config.samples)
-    for start in range(0, len(inputs), rows):
-        part = slice(start, min(start + rows, len(inputs)))
-        before = start * config.samples // processes.count
-
-        def advance(done: int, _: int, before: int = before) -> None:
-            tick(before + done, -(-total // processes.count))
-
-        yield part, sample(model, inputs[part], config, start, advance, processes)
+    precision: Precision = "fp32"
+    """Of matrix products; bf16 is several times faster on most devices."""
 
 
 @torch.no_grad()
@@ -88,7 +65,19 @@ def sample(
         Candidates on the model's device.
     """
     device = next(model.parameters()).device
-    inputs = inputs.to(device).long()
+    with autocast(device, config.precision):
+        return _sample(model, inputs.to(device).long(), config, first_input, tick, processes)
+
+
+def _sample(
+    model: RecursiveModel,
+    inputs: Tensor,
+    config: SamplerConfig,
+    first_input: int,
+    tick: Callable[[int, int], None],
+    processes: Processes,
+) -> Candidates:
+    device = inputs.device
     N, everyone = config.samples, len(inputs) * config.samples
     own = range(everyone)[processes.share(everyone)]
     total = len(own)

@@ -234,14 +234,16 @@ class Gram(RecursiveModel):
             return proposal
         return proposal + distribution.sample(noise).to(proposal.dtype)
 
-    def _sampled(
-        self, proposal: Tensor, target: Tensor | None, batch: Batch, budget: Tensor | None, last: bool
-    ) -> DiagonalGaussian | None:
-        """What a training transition samples: the posterior where the slot and the transition have it."""
+    def _heads(
+        self, proposal: Tensor, target: Tensor | None, budget: Tensor | None
+    ) -> tuple[DiagonalGaussian | None, DiagonalGaussian | None]:
+        """Prior and posterior of a proposal; the posterior where there is a target to see."""
         prior = self.prior(proposal)
-        if target is None or prior is None or not (last or self.config.posterior_transitions == "all"):
-            return prior
-        return prior.where(batch.is_posterior[:, None, None], self.posterior(proposal, target, prior, budget))
+        return prior, None if target is None or prior is None else self.posterior(proposal, target, prior, budget)
+
+    def _early_target(self, target: Tensor | None) -> Tensor | None:
+        """What the posterior sees in the transitions before the last."""
+        return target if self.config.posterior_transitions == "all" else None
 
     # -- training ----------------------------------------------------------------------------------------------
 
@@ -268,16 +270,19 @@ class Gram(RecursiveModel):
         target = self.embed_target(batch.targets) if self.guided else None
         budget = self.budget(batch, state.steps)
         high, low = state.latent.high, state.latent.low
+        early_target = self._early_target(target)
         proposals, registers = [], []
 
         with torch.no_grad():  # T - 1 transitions without gradient
             for t in range(T - 1):
                 proposal, low = self.core(high, low, context, self.rotary)
-                high = self._perturb(proposal, self._sampled(proposal, target, batch, budget, last=False), noise[:, t])
+                prior, posterior = self._heads(proposal, early_target, budget)
+                high = self._perturb(proposal, _by_role(prior, posterior, batch), noise[:, t])
                 proposals.append(proposal)
                 registers.append(high[:, 0])
         proposal, low = self.core(high.detach(), low.detach(), context, self.rotary)  # the last, with gradient
-        high = self._perturb(proposal, self._sampled(proposal, target, batch, budget, last=True), noise[:, T - 1])
+        prior, posterior = self._heads(proposal, target, budget)
+        high = self._perturb(proposal, _by_role(prior, posterior, batch), noise[:, T - 1])
         registers.append(high[:, 0].detach())
         latent = LatentState(high, low)
 
@@ -292,8 +297,9 @@ class Gram(RecursiveModel):
         true_kl = torch.zeros_like(losses["cross_entropy"])
         losses["kl"] = torch.zeros_like(true_kl)
         if target is not None:
-            for u in [*(proposals if c.charged_transitions == "all" else []), proposal]:
-                charged, true = self._kl(u, target, budget)
+            early = [self._heads(u, target, budget) for u in proposals] if c.charged_transitions == "all" else []
+            for pair in [*early, (prior, posterior)]:
+                charged, true = self._kl(*pair)
                 losses["kl"] = losses["kl"] + charged * batch.is_posterior
                 true_kl = true_kl + true * batch.is_posterior
 
@@ -324,11 +330,10 @@ class Gram(RecursiveModel):
         carried = SlotState(latent.detach(), steps, state.limit, state.may_halt_from, done, all_registers)
         return StepOutput(losses, metrics, carried, logits.detach())
 
-    def _kl(self, proposal: Tensor, target: Tensor, budget: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _kl(self, prior: DiagonalGaussian | None, posterior: DiagonalGaussian | None) -> tuple[Tensor, Tensor]:
         """The balanced KL, reduced as configured, and the true KL in nats: both (B,)."""
-        prior = self.prior(proposal)
         assert prior is not None
-        posterior = self.posterior(proposal, target, prior, budget)
+        assert posterior is not None
         elements = balanced_kl(posterior, prior, self.config.kl_balance)  # its value is the KL
         charged = elements.sum(2) if self.config.kl_channels == "sum" else elements.mean(2)
         # A mean over positions is taken over the L answer tokens, like the cross-entropy's.
@@ -347,12 +352,11 @@ class Gram(RecursiveModel):
             for t in range(self.config.transitions):
                 last = t == self.config.transitions - 1
                 proposal, low = self.core(high, low, context, self.rotary)
-                high = self._perturb(proposal, self._sampled(proposal, target, batch, budget, last), noise[:, n, t])
-                paid = last or self.config.posterior_transitions == "all"
+                visible = target if last else self._early_target(target)
+                prior, posterior = self._heads(proposal, visible, budget)
+                high = self._perturb(proposal, _by_role(prior, posterior, batch), noise[:, n, t])
                 zero = torch.zeros(len(high), device=high.device)
-                spent = self._kl(proposal, target, budget)[1] if target is not None and paid else zero
-                kl.append(spent * batch.is_posterior)
-                prior = self.prior(proposal)
+                kl.append(zero if visible is None else self._kl(prior, posterior)[1] * batch.is_posterior)
                 if prior is not None and self.config.guidance != "mean":
                     loudness.append((prior.mean.abs() / prior.std).mean((1, 2)))
             logits = self.decode(LatentState(high, low)).transpose(1, 2)
@@ -363,3 +367,12 @@ class Gram(RecursiveModel):
             "cross_entropy": torch.stack(cross_entropy, 1),
             "mean_over_sigma": torch.stack(loudness, 1),
         }
+
+
+def _by_role(
+    prior: DiagonalGaussian | None, posterior: DiagonalGaussian | None, batch: Batch
+) -> DiagonalGaussian | None:
+    """What a training transition samples: the posterior in posterior slots, where there is one."""
+    if prior is None or posterior is None:
+        return prior
+    return prior.where(batch.is_posterior[:, None, None], posterior)

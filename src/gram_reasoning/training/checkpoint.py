@@ -33,8 +33,15 @@ FORMAT = 1
 """Version of the checkpoint's layout."""
 
 
-def save_folder(folder: Path, tensors: dict[str, dict[str, Tensor]], values: dict[str, Any]) -> None:
-    """Write `<name>.safetensors` and `<name>.json` files into `folder`, all or nothing."""
+def save_folder(
+    folder: Path, tensors: dict[str, dict[str, Tensor]], values: dict[str, Any], largest: int | None = None
+) -> None:
+    """Write `<name>.safetensors` and `<name>.json` files into `folder`, all or nothing.
+
+    Args:
+        largest: bytes that a tensor file may have; more tensors than that go into several files,
+            `<name>-00001-of-00003.safetensors` and so on, with `<name>.safetensors.index.json` to find them.
+    """
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     retired = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -42,7 +49,19 @@ def save_folder(folder: Path, tensors: dict[str, dict[str, Tensor]], values: dic
         temporary.mkdir(parents=True)
         for name, group in tensors.items():
             contiguous = {key: t.detach().cpu().contiguous() for key, t in group.items()}
-            _write(temporary / f"{name}.safetensors", safetensors.torch.save(contiguous))
+            shards = split(contiguous, largest)
+            names = [f"{name}-{i:05}-of-{len(shards):05}.safetensors" for i in range(1, len(shards) + 1)]
+            if len(shards) == 1:
+                names = [f"{name}.safetensors"]
+            else:
+                size = sum(t.nbytes for t in contiguous.values())
+                where = {key: file for file, shard in zip(names, shards, strict=True) for key in shard}
+                values = {
+                    **values,
+                    f"{name}.safetensors.index": {"metadata": {"total_size": size}, "weight_map": where},
+                }
+            for file, shard in zip(names, shards, strict=True):
+                _write(temporary / file, safetensors.torch.save(shard))
         for name, value in values.items():
             _write(temporary / f"{name}.json", (json.dumps(value, indent=1) + "\n").encode())
         if folder.exists():
@@ -56,6 +75,44 @@ def save_folder(folder: Path, tensors: dict[str, dict[str, Tensor]], values: dic
             retired.rename(folder)
         shutil.rmtree(temporary, ignore_errors=True)
         raise UserError(f"{folder}: cannot be written ({error.strerror}); what was there before is kept") from error
+
+
+HEADER = 64 * 1024
+"""Bytes left for what a safetensors file says about its tensors."""
+
+
+def split(tensors: dict[str, Tensor], largest: int | None) -> list[dict[str, Tensor]]:
+    """The tensors in their order, in as few pieces as fit into files of at most `largest` bytes."""
+    pieces: list[dict[str, Tensor]] = [{}]
+    free = room = float("inf") if largest is None else largest - HEADER
+    for name, tensor in tensors.items():
+        if tensor.nbytes > room:
+            raise UserError(
+                f"tensor {name!r} has {tensor.nbytes / 1e6:.1f} MB, expected files of at least "
+                f"{(tensor.nbytes + HEADER) / 1e6:.1f} MB"
+            )
+        if tensor.nbytes > free:
+            pieces.append({})
+            free = room
+        pieces[-1][name] = tensor
+        free -= tensor.nbytes
+    return pieces
+
+
+def load_weights(folder: Path) -> dict[str, Tensor]:
+    """The weights of a model folder, from one file or from several."""
+    index = folder / "model.safetensors.index.json"
+    if not index.exists():
+        return load_tensors(folder / "model.safetensors")
+    where = load_json(index)
+    where = where.get("weight_map") if isinstance(where, dict) else None
+    if not isinstance(where, dict) or not all(isinstance(v, str) and Path(v).name == v for v in where.values()):
+        raise UserError(f"{index}: expected a weight_map from tensors to files of this folder")
+    shards = {file: load_tensors(folder / file) for file in sorted(set(where.values()))}
+    for name, file in where.items():
+        if name not in shards[file]:
+            raise UserError(f"{folder / file}: tensor {name!r} is missing, which {index.name} says it has")
+    return {name: shards[file][name] for name, file in where.items()}
 
 
 def save_json(path: Path, value: Any) -> None:

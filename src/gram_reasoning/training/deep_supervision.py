@@ -105,9 +105,13 @@ class Slots:
         entered = step - self.state.steps[rows]
         return noise.keys(self.config.seed, "augment", self.groups[rows], entered)
 
-    def noise(self, rows: slice, step: int) -> Tensor:
-        """Noise of the step for the slots `rows`: (B, *noise_shape)."""
-        return noise.normal(self.keys("noise", step)[rows], self.model.noise_shape())
+    def candidates(self, rows: slice, step: int) -> tuple[Tensor, Tensor]:
+        """Solutions that the slots may learn (B, C, L), as their inputs are augmented, and which exist (B, C)."""
+        index = self.example[rows]
+        key = noise.keys(self.config.seed, "candidates", self.groups[rows], step)
+        candidates, exists = self.problems.candidates(index, self.config.candidates, key)
+        plain = self.problems.inputs[index].long()
+        return self.task.augment(plain, candidates, self.augmentation_keys(rows, step))[1], exists
 
     def store(self, parts: list[StepOutput]) -> Tensor:
         """Take back what the parts of the batch carry on; a group leaves when its last trajectory is done.
@@ -147,35 +151,37 @@ class Slots:
 
 
 class SlotReferee:
-    """The rules of the task for some rows of the slots (see types.Referee)."""
+    """The rules of the task for some rows of the slots (see types.Referee).
+
+    All that depends on the step is drawn here, so that a compiled model sees tensors and constants only.
+    """
 
     def __init__(self, slots: Slots, batch: Batch, rows: slice, step: int) -> None:
-        self.slots, self.batch, self.rows, self.step = slots, batch, rows, step
+        c = slots.config
+        self.task, self.batch, self.halt_target = slots.task, batch, c.halt_target
+        self.prior_target = "drawn" if c.prior_share == 0 else c.prior_target
+        self.group = c.trajectories_per_input if c.prior_target == "matched" else 1
+        if self.prior_target in ("nearest", "matched"):
+            self.candidates, self.exists = slots.candidates(rows, step)
 
     def targets(self, logits: Tensor) -> Tensor:
-        c, batch = self.slots.config, self.batch
-        if c.prior_share == 0 or c.prior_target == "drawn":
+        batch, posterior = self.batch, self.batch.is_posterior[:, None]
+        if self.prior_target == "drawn":
             return batch.targets
-        posterior = batch.is_posterior[:, None]
-        if c.prior_target == "none":
+        if self.prior_target == "none":
             return torch.where(posterior, batch.targets, IGNORE)
-        key = noise.keys(c.seed, "candidates", self.slots.groups[self.rows], self.step)
-        slots, index = self.slots, self.slots.example[self.rows]
-        candidates, exists = slots.problems.candidates(index, c.candidates, key)
-        plain = slots.problems.inputs[index].long()
-        _, candidates = slots.task.augment(plain, candidates, slots.augmentation_keys(self.rows, self.step))
-        log_p = logits.float().log_softmax(-1).gather(2, candidates.transpose(1, 2))
-        score = (log_p * (candidates != PAD).transpose(1, 2)).sum(1)  # ln p(candidate | h) (B, C)
-        group = c.trajectories_per_input if c.prior_target == "matched" else 1
-        chosen = spread(score.unflatten(0, (-1, group)), exists.unflatten(0, (-1, group))[:, 0]).flatten()
-        nearest = candidates[torch.arange(len(chosen), device=chosen.device), chosen]
+        log_p = logits.float().log_softmax(-1).gather(2, self.candidates.transpose(1, 2))
+        score = (log_p * (self.candidates != PAD).transpose(1, 2)).sum(1)  # ln p(candidate | h) (B, C)
+        score, exists = (t.unflatten(0, (-1, self.group)) for t in (score, self.exists))
+        chosen = spread(score, exists[:, 0]).flatten()
+        nearest = self.candidates[torch.arange(len(chosen), device=chosen.device), chosen]
         return torch.where(posterior, batch.targets, learnt(nearest))
 
     def reward(self, prediction: Tensor) -> Tensor | None:
-        if self.slots.config.halt_target == "equal":
+        if self.halt_target == "equal":
             targets = self.batch.targets
             return ((prediction == targets) | (targets == IGNORE)).all(1).float()
-        return self.slots.task.reward(prediction, self.batch.inputs)
+        return self.task.reward(prediction, self.batch.inputs)
 
 
 def spread(score: Tensor, exists: Tensor) -> Tensor:

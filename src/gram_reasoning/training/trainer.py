@@ -8,18 +8,20 @@ checkpoint, the check that losses are finite) fetches it every so many steps.
 import math
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gram_reasoning import noise
 from gram_reasoning.config import Recipe, to_json
 from gram_reasoning.errors import Failed, UserError
 from gram_reasoning.evaluation.evaluator import bounds, evaluate
 from gram_reasoning.inference.sampler import SamplerConfig
 from gram_reasoning.models.base import RecursiveModel
+from gram_reasoning.nn.precision import autocast
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.tasks.base import Task
 from gram_reasoning.training import checkpoint
@@ -27,7 +29,7 @@ from gram_reasoning.training.deep_supervision import Slots
 from gram_reasoning.training.optimizer import WeightAverage, kl_weight, lr_factor, make_optimizers
 from gram_reasoning.training.runlog import RunLog
 from gram_reasoning.training.signals import StopSignals
-from gram_reasoning.types import StepOutput
+from gram_reasoning.types import Batch, Referee, SlotState, StepOutput
 
 LEAK_GAP = 0.5
 """The leak alarm rings when posterior accuracy is this far above prior accuracy."""
@@ -86,6 +88,10 @@ class Trainer:
         watched = [*self.model.loss_weights, "gradient_norm"]
         self.first_bad = torch.full((len(watched),), NEVER, device=self.device)  # step at which it was no number
         self.bad_value = torch.zeros(len(watched), device=self.device)
+        self.forward = self._forward
+        if c.compile != "off":
+            modes = {"kernels": "default", "graphs": "reduce-overhead"}
+            self.forward = torch.compile(self._forward, dynamic=False, mode=modes[c.compile])
         self.step = 0
         self.seconds = 0.0  # spent training, evaluations left out
         self.posterior_accuracy = math.nan
@@ -111,8 +117,7 @@ class Trainer:
         for start in range(0, len(self.slots.ids), rows):
             part = slice(start, start + rows)
             batch, state, referee = self.slots.part(part, self.step)
-            with self._autocast():
-                out = self.model(batch, state, self.slots.noise(part, self.step), referee)
+            out = self.forward(batch, state, self.slots.keys("noise", self.step)[part], referee)
             assert out.losses.keys() == weights.keys(), "a loss without a weight, or a weight without a loss"
             total = sum((weights[name] * loss.sum() for name, loss in out.losses.items()), start=torch.zeros(()))
             (total / c.batch_size).backward()
@@ -131,10 +136,11 @@ class Trainer:
         self.step += 1
         return means
 
-    def _autocast(self):
-        if self.config.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+    def _forward(self, batch: Batch, state: SlotState, keys: Tensor, referee: Referee) -> StepOutput:
+        """One supervision step with its noise: the part of a training step that may be compiled."""
+        draws = noise.normal(keys, self.model.noise_shape())
+        with autocast(self.device, self.config.precision):
+            return self.model(batch, state, draws, referee)
 
     def _sums(self, parts: list[StepOutput]) -> tuple[list[str], Tensor]:
         """What the logged means are made of: their names, and (2, names) the sums and the counts of the own slots.
@@ -248,12 +254,13 @@ class Trainer:
     def _evaluate(self) -> dict[str, Any]:
         """Prior rollouts of raw and averaged weights, the two bounds, and the leak alarm."""
         c = self.config
-        sampler = SamplerConfig(samples=c.eval_samples, steps=self.model.supervision_steps, seed=c.seed)
+        steps = self.model.supervision_steps
+        sampler = SamplerConfig(samples=c.eval_samples, steps=steps, seed=c.seed, precision=c.precision)
         self.model.eval()
-        with self._autocast(), self.average.swapped():
+        with self.average.swapped():
             averaged = self._judge(sampler)
-        with self._autocast():
-            raw = self._judge(sampler)
+        raw = self._judge(sampler)
+        with autocast(self.device, c.precision):
             elbo = bounds(self.model, self.validation, self._beta_nats(), c.seed, self.processes)
         told = [f"{name} {averaged[name]:.3f}" for name in ("accuracy", "coverage") if averaged[name] is not None]
         line = f"step {self.step}: prior {', '.join(told) or 'rollouts done'}"

@@ -1,0 +1,112 @@
+"""Operations and bytes of one supervision step, counted from the configuration.
+
+Counted are the matrix products, noise heads included: their multiplications and additions, and the bytes of their
+operands in bfloat16, each read or written once. Elementwise work is left out of both, so the time that follows is a
+floor. A test compares the operations with what PyTorch's own counter sees.
+
+Shape letters: B rows, S positions, D channels, L output tokens, V vocabulary.
+"""
+
+from dataclasses import dataclass
+
+from gram_reasoning.config import GramConfig
+
+BYTES = 2
+"""Of a bfloat16 number."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What some matrix products cost."""
+
+    operations: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.operations + other.operations, self.bytes + other.bytes)
+
+    def __rmul__(self, times: int) -> "Cost":
+        return Cost(times * self.operations, times * self.bytes)
+
+    def seconds(self, operations_per_second: float, bytes_per_second: float) -> float:
+        """The shortest time on a device with these rates."""
+        return max(self.operations / operations_per_second, self.bytes / bytes_per_second)
+
+
+def product(m: int, k: int, n: int, times: int = 1) -> Cost:
+    """`times` products of (m, k) and (k, n)."""
+    return times * Cost(2 * m * k * n, BYTES * (m * k + k * n + m * n))
+
+
+def swiglu(rows: int, size_in: int, hidden: int, size_out: int) -> Cost:
+    return product(rows, size_in, 2 * hidden) + product(rows, hidden, size_out)
+
+
+@dataclass(frozen=True)
+class Counter:
+    """The parts of `Gram` for B rows of L tokens out of V.
+
+    `forward` counts a part's forward pass; its backward pass is two products of the same size for each.
+    """
+
+    config: GramConfig
+    length: int
+    vocab: int
+    rows: int
+
+    @property
+    def positions(self) -> int:
+        return self.config.prefix_tokens + self.length
+
+    def network(self) -> Cost:
+        """f_L or f_H."""
+        c, B, S, D = self.config, self.rows, self.positions, self.config.hidden_size
+        if c.token_mixer == "attention":
+            E, heads = D // c.num_heads, B * c.num_heads
+            mixer = product(B * S, D, 3 * D) + product(B * S, D, D)
+            mixer += product(S, E, S, heads) + product(S, S, E, heads)
+        else:
+            mixer = swiglu(B * D, S, c.mixer_size, S)
+        return c.num_layers * (mixer + swiglu(B * S, D, c.mlp_size, D))
+
+    def transition(self) -> Cost:
+        """K low-level steps and the proposal (the flat core: K + 1 applications of its network)."""
+        return (self.config.low_steps + 1) * self.network()
+
+    def head(self, size_in: int) -> Cost:
+        """Mean and deviation, as far as the guidance has them."""
+        c = self.config
+        mean, deviation = c.guidance != "noise", c.guidance != "mean" and c.sigma_learned
+        outputs = 0 if c.guidance == "none" else mean + deviation
+        return outputs * swiglu(self.rows * self.positions, size_in, c.mlp_size, c.hidden_size)
+
+    def prior(self) -> Cost:
+        return self.head(self.config.hidden_size)
+
+    def posterior(self) -> Cost:
+        """Zero for the twins that have none."""
+        c = self.config
+        if c.guidance != "gaussian":
+            return Cost()
+        return self.head(c.hidden_size * (2 if c.target_entry == "concat" else 1))
+
+    def decoder(self) -> Cost:
+        c, rows = self.config, self.rows * self.length
+        if c.decoder == "linear":
+            return product(rows, c.hidden_size, self.vocab)
+        return swiglu(rows, c.hidden_size, c.mlp_size, self.vocab)
+
+    def training_step(self) -> Cost:
+        """T - 1 transitions forward; the last, its heads and the decoder forward and backward."""
+        c = self.config
+        early = self.transition() + self.prior()
+        if c.posterior_transitions == "all":
+            early += self.posterior()
+        learnt = self.transition() + self.prior() + self.posterior() + self.decoder()
+        if c.charged_transitions == "all":  # heads on the detached proposals of the early transitions
+            learnt += (c.transitions - 1) * (self.prior() + self.posterior())
+        return (c.transitions - 1) * early + 3 * learnt
+
+    def sampling_step(self) -> Cost:
+        """T transitions under the prior and an answer."""
+        return self.config.transitions * (self.transition() + self.prior()) + self.decoder()

@@ -1,0 +1,151 @@
+"""Measure what a device can do and what a training step, the sampler and a cold start take of it."""
+
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gram_reasoning import __version__
+from gram_reasoning.evaluation.evaluator import chosen, judge
+from gram_reasoning.evaluation.metrics import wilson
+from gram_reasoning.inference.sampler import SamplerConfig, sample
+from gram_reasoning.models.base import RecursiveModel
+from gram_reasoning.tasks.base import Problems, Task
+
+
+def provenance(device: torch.device) -> dict[str, Any]:
+    """Where and with what a measurement was made."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    return {
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "gram": __version__,
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    """The commit of the source that runs; None where it was installed without its repository."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=10"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done all it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds(work: Callable[[], Any], device: torch.device, repeats: int, warmup: int = 2) -> list[float]:
+    """The time of each of `repeats` calls, after `warmup` that do not count."""
+    times = []
+    for _ in range(warmup + repeats):
+        wait(device)
+        start = time.perf_counter()
+        work()
+        wait(device)
+        times.append(time.perf_counter() - start)
+    return times[warmup:]
+
+
+def summary(times: Sequence[float]) -> dict[str, Any]:
+    return {"median": statistics.median(times), "range": [min(times), max(times)], "repeats": len(times)}
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations per second of the best of some square matrix products on random numbers."""
+    best = 0.0
+    for size in (4096, 8192) if device.type == "cuda" else (512, 1024, 2048):
+        left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+        took = statistics.median(seconds(lambda a=left, b=right: a @ b, device, 8))
+        best = max(best, 2 * size**3 / took)
+    return best
+
+
+def bandwidth(device: torch.device) -> float:
+    """Bytes per second, read and written, of a copy that is larger than any cache."""
+    source = torch.ones((2**31 if device.type == "cuda" else 2**28) // 4, device=device)
+    target = torch.empty_like(source)
+    return 2 * source.nbytes / statistics.median(seconds(lambda: target.copy_(source), device, 8))
+
+
+def sampler_speed(
+    model: RecursiveModel, task: Task, problems: Problems, config: SamplerConfig, repeats: int
+) -> dict[str, Any]:
+    """Time, average number of supervision steps and accuracy of sampling all problems."""
+    device = next(model.parameters()).device
+    candidates = sample(model, problems.inputs, config)
+    times = seconds(lambda: sample(model, problems.inputs, config), device, repeats, warmup=0)
+    found = judge(task, problems, candidates)
+    result = {
+        "inputs": len(problems),
+        "samples": config.samples,
+        "steps": config.steps,
+        "halting": config.halting,
+        "chunk": config.chunk,
+        "precision": config.precision,
+        "seconds": summary(times),
+        "trajectories_per_second": len(problems) * config.samples / statistics.median(times),
+        "mean_steps": float(candidates.steps.float().mean()),
+    }
+    if found is not None:
+        right = float(found.valid[range(len(problems)), chosen(candidates, "majority")].mean())
+        result["selected_accuracy"] = right
+        result["selected_interval"] = list(wilson(right * len(problems), len(problems)))
+        result["sample_accuracy"] = float(found.valid.mean())
+    return result
+
+
+def sampler_memory(
+    model: RecursiveModel, inputs: torch.Tensor, widths: Sequence[int], steps: int
+) -> list[dict[str, Any]]:
+    """Peak memory of sampling each number of trajectories for one input.
+
+    On a GPU the peak of what PyTorch holds; on CPU the largest the process has been so far, which is why the
+    widths must rise and nothing large may have run before.
+    """
+    device = next(model.parameters()).device
+    rows = []
+    for width in widths:
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        sample(model, inputs, SamplerConfig(samples=width, steps=steps))
+        if device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(device)
+        else:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        rows.append({"samples": width, "inputs": len(inputs), "peak_mb": round(peak / 1e6, 1)})
+    return rows
+
+
+def cold_start(commands: dict[str, list[str]], repeats: int) -> dict[str, Any]:
+    """Wall time of whole processes, from nothing to their end."""
+
+    def launch(arguments: list[str]) -> None:
+        subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+
+    cpu = torch.device("cpu")
+    return {
+        name: summary(seconds(lambda arguments=arguments: launch(arguments), cpu, repeats, warmup=1))
+        for name, arguments in commands.items()
+    }
