@@ -97,13 +97,15 @@ def bounds(
     steps = model.supervision_steps
     draws = noise.normal(noise.keys(seed, "elbo noise", rows), (steps, *model.noise_shape()))
     out = model.posterior_rollout(batch, steps, draws)
-    kl, cross_entropy = (processes.gather(out[name], total) for name in ("kl", "cross_entropy"))
+    kl, cross_entropy, loudness = (
+        processes.gather(out[name], total) for name in ("kl", "cross_entropy", "mean_over_sigma")
+    )
     transitions = kl.shape[1] // steps
     charged_last = kl[:, transitions - 1 :: transitions]
     return {
         "elbo_full": float((-cross_entropy[:, -1] - kl.sum(1)).mean()),
         "elbo_surrogate": float((-cross_entropy - beta_nats * charged_last).mean()),
         "kl_full_nats": float(kl.sum(1).mean()),
-        "mean_over_sigma": float(out["mean_over_sigma"].mean()),
+        "mean_over_sigma": float(loudness.mean()),
         "kl_by_transition": [round(v, 4) for v in kl.mean(0).tolist()],
     }
