@@ -6,7 +6,7 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 INSTALL = $(PYTHON) -m venv .venv && $(BIN)/pip install -q --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt
 
-.PHONY: demo test check slow clean
+.PHONY: demo test cards wheel-check slow clean
 
 demo: .venv/.installed
 	$(BIN)/gram solve examples/boards7.txt --all --samples 100 --picture demo.png
@@ -17,6 +17,12 @@ test: .venv/.dev
 	$(BIN)/ruff check
 	$(BIN)/basedpyright
 	$(BIN)/pytest -q
+
+cards: .venv/.dev
+	PYTHONPATH=tests $(BIN)/python tests/cards.py
+
+wheel-check:
+	$(PYTHON) tests/wheel_check.py --pip-flags "$(PIP_FLAGS)"
 
 slow: .venv/.dev
 	$(BIN)/pytest -q -m slow

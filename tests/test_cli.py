@@ -143,9 +143,9 @@ def test_mistakes_get_one_line(
 
 
 BAD_VALUES = [
-    (["--samples", "0"], "--samples: got 0, expected 1 to 100000"),
-    (["--steps", "0"], "--steps: got 0"),
-    (["--chunk", "0"], "--chunk: got 0"),
+    (["--samples", "0"], "samples: got 0, expected 1 to 100000"),
+    (["--steps", "0"], "steps: got 0"),
+    (["--chunk", "0"], "chunk: got 0"),
     (["--select", "best"], "best"),
     (["--device", "abacus"], "--device: got 'abacus', expected auto, cpu, cuda"),
 ]
@@ -319,6 +319,9 @@ def test_eval_writes_its_numbers(model: str, tmp_path: Path, capsys: pytest.Capt
         result = json.loads(file.read_text())
         assert (result["inputs"], result["samples"], result["split"]) == (inputs, 3, split)
         assert 0 <= result["macro"]["single_sample_accuracy"] <= 1
+        assert result["command"] == f"gram eval {model} --split {split} --samples 3 --json {file}"
+        assert result["seconds"] > 0
+        assert re.fullmatch(r"[0-9a-f]{40}( with changes)?", result["commit"])
     assert main(["eval", model, "--split", "train", "--limit", "2", "--halting", "--json", str(file)]) == 0
     assert json.loads(file.read_text())["inputs"] == 2
     for path in (tmp_path / "no" / "such.json", tmp_path):
@@ -409,6 +412,17 @@ def test_train_into_the_folder_where_it_is_called(tmp_path: Path, monkeypatch: p
 )
 def test_solve_with_the_bundled_models(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]):
     assert told in fails(capsys, "solve", *arguments)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
+)
+def test_too_little_memory(error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def build(*arguments: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("gram_reasoning.build.build_task", build)
+    assert "not enough memory" in fails(capsys, "data", "nqueens7-pocket-debug")
 
 
 @pytest.mark.parametrize(("redirect", "told"), [("> /dev/full", "standard output"), ("<&-", "standard input: closed")])

@@ -11,10 +11,12 @@ import gram_reasoning
 
 ROOT = Path(gram_reasoning.__file__).parent
 COMMANDS = {"cli", "border", "commands", "__main__"}
-TOP = {"training", "inference", "evaluation", "analysis", "recipes", "build", *COMMANDS}
+TOP = {"training", "inference", "evaluation", "analysis", "recipes", "build", "api", *COMMANDS}
 ONLY = {
     "errors": set(),
     "files": {"errors"},
+    "hub": {"errors"},
+    "provenance": {"__version__"},
     "noise": set(),
     "types": set(),
     "processes": {"errors"},
@@ -26,11 +28,12 @@ ONLY = {
 NEVER = {
     "tasks": TOP | {"models", "nn"},
     "models": TOP | {"tasks"},
-    "inference": {"training", "evaluation", "recipes", *COMMANDS, "build"},
-    "evaluation": {"training", "recipes", *COMMANDS, "build"},
-    "training": {"recipes", *COMMANDS, "build"},
-    "analysis": {"recipes", *COMMANDS, "build"},
-    "build": COMMANDS,
+    "inference": {"training", "evaluation", "recipes", *COMMANDS, "build", "api"},
+    "evaluation": {"training", "recipes", *COMMANDS, "build", "api"},
+    "training": {"recipes", *COMMANDS, "build", "api"},
+    "analysis": {"recipes", *COMMANDS, "build", "api"},
+    "build": COMMANDS | {"api"},
+    "api": COMMANDS,
     "border": TOP - {"border"},
     "commands": {"cli", "__main__"},
 }

@@ -93,11 +93,11 @@ def named(arguments: list[str], what: str, options: type, prog: str, example: st
 
 
 def can_write(path: Path | None, suffixes: tuple[str, ...] = ()) -> None:
-    """Refuse an output that cannot be written before the work, not after it."""
-    if path is None or str(path) == "-":
+    """Refuse an output that cannot be written before the work, not after it; `-` is standard output."""
+    if path is None or (str(path) == "-" and not suffixes):
         return
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        what = "is a folder" if path.is_dir() else f"cannot be written (no folder {path.absolute().parent})"
+    if os.path.isdir(path) or not os.path.isdir(path.absolute().parent):  # unlike Path's, these never raise
+        what = "is a folder" if os.path.isdir(path) else f"cannot be written (no folder {path.absolute().parent})"
         raise UserError(f"{path}: {what}, expected the name of a file in a folder that exists")
     if suffixes and path.suffix.lower() not in suffixes:
         raise UserError(f"{path}: no picture format, expected a name that ends in {', '.join(suffixes)}")
@@ -133,6 +133,13 @@ def tell(error: Exception) -> None:
         print(f"gram: {error}", file=sys.stderr)
     elif torch is not None and torch.distributed.is_initialized():
         print(f"gram (process {os.environ['RANK']}): {error}", file=sys.stderr)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an allocation failed, on the CPU or on a GPU, as PyTorch words it."""
+    return isinstance(error, MemoryError) or any(
+        words in str(error).lower() for words in ("out of memory", "can't allocate memory", "not enough memory")
+    )
 
 
 @contextlib.contextmanager

@@ -1,11 +1,13 @@
 """From a recipe to objects, and from a folder to a model: the only place that knows every task and model."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from gram_reasoning.config import Recipe, from_json
 from gram_reasoning.errors import UserError, check
+from gram_reasoning.hub import BUNDLED, find_model
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.task_configs import KINDS, TaskConfig
 from gram_reasoning.tasks.base import Block, Task
@@ -14,10 +16,6 @@ from gram_reasoning.tasks.nqueens import NQueens
 from gram_reasoning.tasks.sudoku import Sudoku
 from gram_reasoning.tasks.sudoku_generation import SudokuGeneration
 from gram_reasoning.training import checkpoint
-
-BUNDLED = Path(__file__).parent / "pretrained"
-"""Models that come with the package, one folder each."""
-
 
 TASKS: dict[str, type[Task]] = {task.name: task for task in (NQueens, GraphColoring, Sudoku, SudokuGeneration)}
 """Every kind of task and its class; the names are the kinds of their configs."""
@@ -55,27 +53,37 @@ def bundled_model(kind: str, lines: Block, where: str) -> Path:
     return BUNDLED / name
 
 
-def model_folder(folder: Path) -> Path:
-    """Where the shareable model is: the folder itself, or the `model` of a run."""
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder, expected a run or a model written by `gram train`")
+def model_folder(name: str | Path) -> Path:
+    """The folder with config.json and model.safetensors of a model; of a run, the one inside it."""
+    folder = find_model(str(name))
     return folder / "model" if (folder / "model").is_dir() else folder
 
 
-def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Recipe, Task, Gram]:
-    """A trained model from a run, from a run's model folder, or from a shared one; averaged weights.
+def load_config(folder: Path) -> dict[str, Any]:
+    """The config.json of a model; another file is a UserError."""
+    path = folder / "config.json"
+    config = checkpoint.load_json(path)
+    if not isinstance(config, dict) or config.get("format") != checkpoint.FORMAT or "recipe" not in config:
+        raise UserError(f"{path}: not the config of a gram model (format {checkpoint.FORMAT})")
+    return config
+
+
+def load_model(name: str | Path, device: torch.device | str = "cpu") -> tuple[Recipe, Task, Gram]:
+    """A trained model, by a path, the name of one in the package, or `owner/name` on the Hub; averaged weights.
 
     Raises:
-        UserError: the folder is missing, or holds something else, or part of it.
+        UserError: there is none, or it is something else, or part of it.
     """
-    folder = model_folder(folder)
-    config = checkpoint.load_json(folder / "config.json")
-    if not isinstance(config, dict) or config.get("format") != checkpoint.FORMAT or "recipe" not in config:
-        raise UserError(f"{folder / 'config.json'}: not the config of a gram model (format {checkpoint.FORMAT})")
-    recipe: Recipe = from_json(Recipe, config["recipe"], str(folder / "config.json"))
+    folder = model_folder(name)
+    recipe: Recipe = from_json(Recipe, load_config(folder)["recipe"], str(folder / "config.json"))
     task = build_task(recipe)
-    model = build_model(recipe, task)
+    path = folder / "model.safetensors"
     weights = checkpoint.load_weights(folder)
-    checkpoint.check_tensors(weights, model.state_dict(), folder / "model.safetensors")
+    with torch.device("meta"):  # shapes alone: a foreign config may ask for more than there is memory
+        expected = build_model(recipe, task).state_dict()
+    checkpoint.check_tensors(weights, expected, path)
+    model = build_model(recipe, task)
+    for name, tensor in weights.items():
+        check(bool(tensor.isfinite().all()), f"{path}, {name}", "nan or inf", "finite numbers")
     model.load_state_dict(weights)
     return recipe, task, model.to(device).eval()

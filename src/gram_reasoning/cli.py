@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,6 +20,7 @@ from gram_reasoning.border import (
     can_write,
     in_range,
     named,
+    out_of_memory,
     parse,
     progress,
     speaks,
@@ -76,6 +78,11 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output is gone, as in `gram data X | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        tell(UserError("not enough memory for this; expected a smaller --chunk, batch or model"))
+        return 2
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
@@ -94,9 +101,9 @@ def _dispatch(arguments: list[str]) -> int:
         "train": _train,
         "eval": _eval,
         "export": export.run,
-        "bench": bench.run,
         "data": _data,
         "report": _report,
+        "bench": bench.run,
         "recipes": _recipes,
     }
     if not arguments or arguments[0] in ("--help", "-h"):
@@ -217,10 +224,12 @@ def _eval(arguments: list[str]) -> int:
     from gram_reasoning.build import load_model
     from gram_reasoning.evaluation.evaluator import evaluate
     from gram_reasoning.evaluation.report import evaluation_table
+    from gram_reasoning.provenance import provenance
 
+    start = time.perf_counter()
     with together(options.device, options.threads, options.timeout) as processes:
-        recipe, task, model = load_model(Path(name), processes.device)
-        sampler = sampler_config(options, recipe.evaluation, model.supervision_steps)
+        recipe, task, model = load_model(name, processes.device)
+        sampler = sampler_config(options, recipe.evaluation, model)
         sampler = dataclasses.replace(sampler, precision=options.precision)
         problems = task.split(options.split)
         if options.limit is not None:
@@ -229,6 +238,7 @@ def _eval(arguments: list[str]) -> int:
         with progress(f"evaluating {name}") as tick:
             result = evaluate(model, task, problems, sampler, options.select, tick, processes)
     result = {"checkpoint": name, "recipe": recipe.name, "split": options.split, "seed": options.seed, **result}
+    result |= provenance(["eval", *arguments], time.perf_counter() - start, processes.device)
     print(evaluation_table(result))
     if options.json and speaks():
         write_lines(options.json, [json.dumps(result, indent=1)])

@@ -89,10 +89,10 @@ class GramConfig:
     """Weight of the value head's (LPRM) loss."""
 
     def __post_init__(self) -> None:
-        for name in ("hidden_size", "num_heads", "mlp_size", "mixer_size", "num_layers", "prefix_tokens"):
+        for name in ("hidden_size", "num_heads", "mlp_size", "mixer_size", "prefix_tokens"):
             check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
-        for name in ("low_steps", "transitions", "supervision_steps"):
-            check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
+        for name in ("num_layers", "low_steps", "transitions", "supervision_steps"):
+            check(1 <= getattr(self, name) <= 10_000, f"model.{name}", getattr(self, name), "1 to 10000")
         head = self.hidden_size / self.num_heads
         check(head % 2 == 0, "model.num_heads", self.num_heads, "hidden_size / num_heads an even number")
         check(self.beta >= 0, "model.beta", self.beta, "at least 0")

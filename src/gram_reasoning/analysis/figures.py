@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from gram_reasoning.errors import UserError
 from gram_reasoning.files import write_whole
-from gram_reasoning.inference.solve import Solved
+from gram_reasoning.inference.solve import Answer, Solved
 from gram_reasoning.tasks.base import Task
 
 GIVEN, FOUND = "#1b1b1b", "#c8452f"
@@ -47,6 +47,14 @@ def _draw(axes: Axes, task: Task, tokens: Sequence[int], given: Sequence[int]) -
         axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, family="DejaVu Sans Mono")
 
 
+def draw_input(axes: Axes, task: Task, item: Solved, answer: Answer | None = None) -> None:
+    """The input of `item` with the count of its solutions, or one answer to it."""
+    _draw(axes, task, item.tokens if answer is None else answer.tokens, item.tokens)
+    if answer is None:
+        of = "" if item.known_solutions is None else f" of {item.known_solutions}"
+        axes.set_title(f"{len(item.solutions)}{of} found", fontsize=9, fontweight="bold")
+
+
 def picture_of_solutions(task: Task, solved: Sequence[Solved], path: Path, most: int = 6, boards: int = 8) -> None:
     """Up to `boards` inputs, one a row: the input, then up to `most` distinct valid solutions with their votes."""
     rows = list(solved)[:boards]
@@ -57,12 +65,9 @@ def picture_of_solutions(task: Task, solved: Sequence[Solved], path: Path, most:
     for line, item in zip(grid, rows, strict=True):
         for axes in line:
             axes.axis("off")
-        _draw(line[0], task, item.tokens, item.tokens)
-        found = item.solutions
-        of = "" if item.known_solutions is None else f" of {item.known_solutions}"
-        line[0].set_title(f"{len(found)}{of} found", fontsize=9, fontweight="bold")
-        for axes, answer in zip(line[1:], found, strict=False):
-            _draw(axes, task, answer.tokens, item.tokens)
+        draw_input(line[0], task, item)
+        for axes, answer in zip(line[1:], item.solutions, strict=False):
+            draw_input(axes, task, item, answer)
             axes.set_title(f"{answer.votes} of {item.samples} samples", fontsize=8)
     save(figure, path)
 

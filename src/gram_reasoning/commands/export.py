@@ -31,11 +31,11 @@ def run(arguments: list[str]) -> int:
     from gram_reasoning.build import load_model, model_folder
     from gram_reasoning.training import checkpoint
 
-    folder = model_folder(Path(name))
+    folder = model_folder(name)
     _, _, model = load_model(folder)
     largest = None if options.max_mb is None else int(options.max_mb * 1e6)
     config = checkpoint.load_json(folder / "config.json")
-    checkpoint.save_folder(options.out, {"model": dict(model.state_dict())}, {"config": config}, largest)
+    checkpoint.save_folder(options.out, {"model": dict(model.state_dict())}, {"config": config}, largest=largest)
     files = sorted(options.out.iterdir())
     print(f"{len(files)} files, {sum(f.stat().st_size for f in files) / 1e6:.1f} MB written to {options.out}")
     return 0

@@ -65,11 +65,11 @@ def run(arguments: list[str]) -> int:
     from gram_reasoning.processes import choose_device
 
     set_threads(options.threads)
-    recipe, task, model = load_model(Path(options.checkpoint), choose_device(options.device))
+    recipe, task, model = load_model(options.checkpoint, choose_device(options.device))
     blank = task.blank()
     if blank is None:
         raise UserError(f"{options.checkpoint}: a model of {task.name}, which solves; expected one that generates")
-    config = sampler_config(options, recipe.evaluation, model.supervision_steps)
+    config = sampler_config(options, recipe.evaluation, model)
     with progress("generating") as tick:
         candidates = in_standard_form(task, blank[None], sample(model, blank[None], config, tick=tick))
     answers = candidates.answers[0].cpu()

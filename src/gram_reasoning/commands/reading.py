@@ -40,8 +40,7 @@ def open_puzzle(puzzle: str) -> Source:
         return Source(_lines(_own_standard_input, where), where, is_stream=not _is_file(sys.stdin))
     where = os.fsencode(puzzle).decode(errors="backslashreplace")
     try:
-        # A board of one line can be longer than a file name may be: then it is no file.
-        if len(puzzle) < 256 and "\n" not in puzzle and Path(puzzle).exists():
+        if "\n" not in puzzle and os.path.exists(puzzle):
             is_stream = not stat.S_ISREG(os.stat(puzzle).st_mode)
             return Source(_lines(Path(puzzle).open, where), where, is_stream)
     except (OSError, ValueError) as error:

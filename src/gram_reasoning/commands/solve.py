@@ -43,7 +43,8 @@ class SolveOptions:
     task: str | None = None
     """What the input is (its kind, such as nqueens); the default is the checkpoint's task, or nqueens without one."""
     checkpoint: str | None = None
-    """A run or a model folder; the default is the model that comes with the package for that board size."""
+    """A run, a model folder, a model of the package or owner/name on the Hugging Face Hub; the default is the model of
+    the package that fits the first board."""
     samples: int | None = None
     """Trajectories for each board; the default is the recipe's."""
     steps: int | None = None
@@ -68,17 +69,22 @@ class SolveOptions:
     """Also write one JSON object a board to this file; `-` prints them instead of the boards."""
     picture: Path | None = None
     """Also draw the first boards and their solutions into this image file."""
+    trajectories: Path | None = None
+    """Also draw the trajectories on the first board, and the solutions they end in, into this image file."""
 
 
 def run(arguments: list[str]) -> int:
     """Run `gram solve` with these arguments; returns the exit code."""
     options = parse(SolveOptions, arguments, "gram solve", "gram solve boards.txt --all --samples 40")
     can_write(options.json)
-    can_write(options.picture, PICTURES)
+    for picture in (options.picture, options.trajectories):
+        can_write(picture, PICTURES)
     check(options.task in (None, *KINDS), "--task", options.task, f"one of {', '.join(KINDS)}")
     source = open_puzzle(options.puzzle)
     if source.is_stream and sys.stdin.isatty():
         print("gram: reading puzzles; an empty line ends a board, Ctrl-D ends the input", file=sys.stderr)
+
+    import torch
 
     from gram_reasoning.build import TASKS, bundled_model, load_model
     from gram_reasoning.evaluation.report import solved_text
@@ -96,11 +102,11 @@ def run(arguments: list[str]) -> int:
         blocks, folder = chain([first], blocks), bundled_model(kind, first, source.where)
         recipe, task, model = load_model(folder, device)
     else:
-        folder = Path(options.checkpoint)
+        folder = options.checkpoint
         recipe, task, model = load_model(folder, device)
         blocks = task.blocks(source.lines, source.where)
     check(options.task in (None, task.name), "--task", options.task, f"{task.name}, the task of {folder}")
-    sampler = sampler_config(options, recipe.evaluation, model.supervision_steps)
+    sampler = sampler_config(options, recipe.evaluation, model)
 
     def answers() -> Iterator[tuple[str, "Solved"]]:
         inputs = ((f"{source.where}, line {block[0][0]}", task.read_one(block, source.where)) for block in blocks)
@@ -128,6 +134,11 @@ def run(arguments: list[str]) -> int:
             from gram_reasoning.analysis.figures import picture_of_solutions
 
             picture_of_solutions(task, drawn, options.picture)
+        if options.trajectories is not None and drawn:
+            from gram_reasoning.analysis.trajectories import picture_of_trajectories, record
+
+            paths = record(model, torch.tensor(drawn[0].tokens), sampler)
+            picture_of_trajectories(task, drawn[0], paths, options.trajectories)
     if count == 0:
         raise UserError(f"{source.where}: no input found, expected at least one")
     return 0 if unsolved == 0 else 1

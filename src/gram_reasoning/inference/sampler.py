@@ -7,11 +7,14 @@ the next at once, and when none is left to start, the pool shrinks to those that
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gram_reasoning import noise
+from gram_reasoning.config import EvalConfig
+from gram_reasoning.errors import check
 from gram_reasoning.models.base import RecursiveModel
 from gram_reasoning.nn.precision import Precision, autocast
 from gram_reasoning.processes import ALONE, Processes
@@ -41,6 +44,19 @@ class SamplerConfig:
     """Draw z_0 anew for each trajectory in place of the stored one: how a model without noise can vary."""
     precision: Precision = "fp32"
     """Of matrix products; bf16 is several times faster on most devices."""
+
+    def __post_init__(self) -> None:
+        for name, most in (("samples", 100_000), ("steps", 100_000), ("chunk", 1_000_000)):
+            check(1 <= getattr(self, name) <= most, name, getattr(self, name), f"1 to {most}")
+
+    @classmethod
+    def filled(
+        cls, defaults: EvalConfig, model: RecursiveModel, samples: int | None, steps: int | None, **rest: Any
+    ) -> "SamplerConfig":
+        """With the recipe's numbers, and the steps of training, where None stands."""
+        samples = defaults.samples if samples is None else samples
+        steps = (defaults.steps or model.supervision_steps) if steps is None else steps
+        return cls(samples=samples, steps=steps, **rest)
 
 
 @torch.no_grad()

@@ -34,14 +34,21 @@ FORMAT = 1
 
 
 def save_folder(
-    folder: Path, tensors: dict[str, dict[str, Tensor]], values: dict[str, Any], largest: int | None = None
+    folder: Path,
+    tensors: dict[str, dict[str, Tensor]],
+    values: dict[str, Any],
+    texts: dict[str, str] | None = None,
+    largest: int | None = None,
 ) -> None:
-    """Write `<name>.safetensors` and `<name>.json` files into `folder`, all or nothing.
+    """Write `<name>.safetensors`, `<name>.json` and text files as the whole of `folder`, all or nothing.
 
     Args:
+        texts: by the whole name of their file.
         largest: bytes that a tensor file may have; more tensors than that go into several files,
             `<name>-00001-of-00003.safetensors` and so on, with `<name>.safetensors.index.json` to find them.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: cannot be written (a file of that name is there)")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     retired = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -64,6 +71,8 @@ def save_folder(
                 _write(temporary / file, safetensors.torch.save(shard))
         for name, value in values.items():
             _write(temporary / f"{name}.json", (json.dumps(value, indent=1) + "\n").encode())
+        for name, text in (texts or {}).items():
+            _write(temporary / name, text.encode())
         if folder.exists():
             shutil.rmtree(retired, ignore_errors=True)
             folder.rename(retired)
@@ -159,7 +168,7 @@ def load_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file, expected the {path.name} of a gram checkpoint") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error})") from error
 
 

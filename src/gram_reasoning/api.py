@@ -1,0 +1,135 @@
+"""The package from Python: load a model, solve with it, share it.
+
+import gram_reasoning
+
+solver = gram_reasoning.load("nqueens7")
+solved = solver.solve("......./......./....Q../......./......./......./.......", samples=100)
+print(solved.known_solutions, [answer.text for answer in solved.solutions])
+"""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from gram_reasoning import hub
+from gram_reasoning.build import load_config, load_model, model_folder
+from gram_reasoning.config import Recipe
+from gram_reasoning.errors import UserError
+from gram_reasoning.evaluation.card import model_card
+from gram_reasoning.inference.sampler import SamplerConfig
+from gram_reasoning.inference.select import Rule
+from gram_reasoning.inference.solve import Answer, Solved, solve
+from gram_reasoning.models.base import RecursiveModel
+from gram_reasoning.processes import choose_device
+from gram_reasoning.tasks.base import Task
+from gram_reasoning.training import checkpoint
+
+__all__ = ["Answer", "Solved", "Solver", "load"]
+
+GROUP = 64  # inputs that are solved together
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A trained model and its task."""
+
+    recipe: Recipe
+    """How it was trained."""
+    task: Task
+    model: RecursiveModel
+    config: dict[str, Any]
+    """The model's config.json."""
+    card: str | None
+    """The model's README.md, if it has one."""
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, device: str = "auto") -> "Solver":
+        """The same as `load`."""
+        folder = model_folder(name)
+        card = folder / "README.md"
+        loaded = load_model(folder, choose_device(device))
+        return cls(*loaded, load_config(folder), card.read_text(encoding="utf-8") if card.is_file() else None)
+
+    def solve(self, puzzle: str, **options: Any) -> Solved:
+        """What the model finds for one input, written as `gram solve` reads it; options as in `solve_many`."""
+        [solved] = self.solve_many([puzzle], **options)
+        return solved
+
+    def solve_many(
+        self,
+        puzzles: Iterable[str],
+        *,
+        samples: int | None = None,
+        steps: int | None = None,
+        halting: bool = False,
+        select: Rule = "majority",
+        chunk: int = 512,
+        seed: int = 0,
+    ) -> Iterator[Solved]:
+        """Yield what the model finds for each input: every distinct answer, best first, checked against the rules.
+
+        Args:
+            puzzles: one input each, taken 64 at a time.
+            samples: trajectories for each input; the default is the recipe's.
+            steps: supervision steps of each; the default is as many as in training.
+            halting: a trajectory ends when its halt head says so; `steps` is then the budget.
+            select: order of the answers: "majority", "lprm" or "first".
+            chunk: trajectories at once: bounds the memory.
+            seed: seed of the noise.
+
+        Raises:
+            UserError: an input or an option is wrong; its number, its line and cell, and what was expected.
+        """
+        sampler = SamplerConfig.filled(
+            self.recipe.evaluation, self.model, samples=samples, steps=steps, halting=halting, chunk=chunk, seed=seed
+        )
+        done, source = 0, iter(puzzles)
+        while part := list(islice(source, GROUP)):
+            inputs = [self._read(puzzle, number) for number, puzzle in enumerate(part, done + 1)]
+            yield from solve(self.model, self.task, inputs, sampler, select, first_input=done)
+            done += len(part)
+
+    def _read(self, puzzle: str, number: int) -> Tensor:
+        found = self.task.parse(puzzle, f"input {number}")
+        if len(found) > 1:
+            raise UserError(f"input {number}: {len(found)} inputs in one text, expected one")
+        return found[0][1]
+
+    def save_pretrained(self, folder: str | Path, evaluations: Sequence[dict[str, Any]] = ()) -> None:
+        """Write config.json, model.safetensors and a card: a new folder, or one that holds a model already.
+
+        Args:
+            evaluations: what `gram eval --json` wrote, as values; a new card shows their numbers.
+        """
+        folder = Path(folder)
+        if folder.is_dir() and (foreign := {path.name for path in folder.iterdir()} - set(hub.SENT)):
+            raise UserError(f"{folder}: holds {sorted(foreign)[0]}, expected a new folder or one with a model alone")
+        kept = None if evaluations else self.card
+        card = kept or model_card(self.config, self.model, evaluations)
+        weights = {"model": self.model.state_dict()}
+        checkpoint.save_folder(folder, weights, {"config": self.config}, {"README.md": card})
+
+    def push_to_hub(self, name: str, private: bool = False, evaluations: Sequence[dict[str, Any]] = ()) -> str:
+        """Put the model into the repository `owner/name` of the Hugging Face Hub; returns its address."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(Path(folder) / "model", evaluations)
+            return hub.send(Path(folder) / "model", name, private)
+
+
+def load(name: str | Path, device: str = "auto") -> Solver:
+    """Load a trained model.
+
+    Args:
+        name: a folder (a run or a model), a model of the package such as "nqueens7", or `owner/name` on the Hugging
+            Face Hub.
+        device: auto, cpu, cuda, cuda:N or mps.
+
+    Raises:
+        UserError: there is no such model, or it is damaged or of another kind.
+    """
+    return Solver.from_pretrained(name, device)

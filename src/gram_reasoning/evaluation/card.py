@@ -1,0 +1,113 @@
+"""The card of a model: a README for the Hugging Face Hub, made of its config and of what `gram eval --json` wrote.
+
+Nothing in it is typed by hand, so that it cannot drift from the numbers.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+PAPER = "https://arxiv.org/abs/2605.19376"
+COLUMNS = {"macro": "unique inputs (macro)", "paper": "paper protocol", "macro_several": "inputs with 2+ solutions"}
+ROWS = {
+    "single_sample_accuracy": "accuracy of a sample",
+    "selected_accuracy": "accuracy of the choice ({select})",
+    "best_of_samples_accuracy": "accuracy of the best of {samples}",
+    "coverage": "coverage with {samples} samples",
+    "independent_ceiling": "ceiling of {samples} independent samples",
+    "no_repeat_ceiling": "ceiling of {samples} samples without repeats",
+}
+
+
+def model_card(config: dict[str, Any], model: nn.Module, evaluations: Sequence[dict[str, Any]] = ()) -> str:
+    """The card as text.
+
+    Args:
+        config: the model's config.json.
+        evaluations: what `gram eval --json` wrote for this model, one object each.
+    """
+    recipe = config["recipe"]
+    name, task = recipe["name"], recipe["task"]
+    settings = ", ".join(f"{key} {value}" for key, value in task.items() if key != "kind" and value is not None)
+    parameters = sum(p.numel() for p in model.parameters())
+    steps = config.get("step", recipe["train"]["steps"])
+    tables = [_table(evaluation) for evaluation in evaluations] or ["None have been stored with this model."]
+    return f"""{_metadata(name, task["kind"], evaluations)}
+# {name}
+
+A GRAM model (Generative Recursive Reasoning, [arXiv 2605.19376]({PAPER})): a small network refines a latent state many
+times, and every high-level step is a sample, so that several runs on one input find several of its solutions.
+
+{recipe["summary"]}
+
+- Task: {task["kind"]} ({settings}).
+- Model: {parameters:,} parameters, averaged over training; width {recipe["model"]["hidden_size"]}, \
+{recipe["model"]["transitions"]} transitions in a supervision step, {recipe["model"]["supervision_steps"]} steps.
+- Training: `gram train {name}`, seed {recipe["train"]["seed"]}, {steps:,} optimizer steps of \
+{recipe["train"]["batch_size"]} slots.
+- Files: `config.json` and `model.safetensors`; no code and no pickle.
+
+## Use
+
+With the package gram-reasoning installed:
+
+```python
+import gram_reasoning
+
+solver = gram_reasoning.load("OWNER/NAME")  # this repository, or a folder that holds its files
+```
+
+Every answer is checked against the rules of the puzzle before it counts as a solution.
+
+## Numbers
+
+Full rollouts from the initial state under the prior, on inputs held out of training, in %. In the paper protocol an
+input with n solutions counts n times, and coverage is the sum of found over the sum of existing solutions.
+
+{chr(10).join(tables)}
+
+## Limits
+
+An exact solver is faster and always right where one exists: use this model to study learnt, sampled reasoning. It knows
+inputs of its task and size alone. Answers that break a rule occur; do not use them without the check.
+"""
+
+
+def _table(evaluation: dict[str, Any]) -> str:
+    columns = {key: label for key, label in COLUMNS.items() if key in evaluation}
+    lines = [
+        f"| {evaluation['inputs']} {evaluation['split']} inputs, {evaluation['steps']} steps | "
+        + " | ".join(columns.values())
+        + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    for key, label in ROWS.items():
+        values = [evaluation[column].get(key) for column in columns]
+        if any(value is not None for value in values):
+            shown = ("-" if value is None else f"{100 * value:.1f}" for value in values)
+            lines.append(f"| {label.format(**evaluation)} | {' | '.join(shown)} |")
+    made = f"seed {evaluation['seed']}"
+    for key, label in (("command", "`{}`"), ("commit", "commit {}"), ("device", "on {}"), ("seconds", "{:.0f} s")):
+        if evaluation.get(key) is not None:
+            made += ", " + label.format(evaluation[key])
+    return "\n".join([*lines, "", f"({made})", ""])
+
+
+def _metadata(name: str, kind: str, evaluations: Sequence[dict[str, Any]]) -> str:
+    """The YAML block at the top; JSON is YAML, so strings are quoted as JSON."""
+    lines = ["license: apache-2.0", "library_name: gram-reasoning", "tags:"]
+    lines += [f"- {tag}" for tag in ("gram", "recursive-reasoning", "latent-reasoning", kind)]
+    if evaluations:
+        lines += ["model-index:", f"- name: {json.dumps(name)}", "  results:"]
+    for evaluation in evaluations:
+        lines += ["  - task:", "      type: puzzle-solving", f"      name: {json.dumps(kind)}", "    dataset:"]
+        lines += [f"      type: {kind}", f"      name: {json.dumps(kind + ', ' + evaluation['split'])}", "    metrics:"]
+        for column in ("macro", "paper"):
+            for key in ("single_sample_accuracy", "selected_accuracy", "coverage"):
+                if (value := evaluation.get(column, {}).get(key)) is not None:
+                    label = f"{ROWS[key].format(**evaluation)}, {COLUMNS[column]}, {evaluation['steps']} steps"
+                    lines += [f"    - type: {'coverage' if key == 'coverage' else 'accuracy'}"]
+                    lines += [f"      value: {round(100 * value, 2)}", f"      name: {json.dumps(label)}"]
+    return "\n".join(["---", *lines, "---"])
