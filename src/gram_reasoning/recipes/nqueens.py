@@ -85,7 +85,9 @@ def nqueens8_pocket() -> Recipe:
         summary="8x8, 0 to 7 queens given, the model that `gram solve` uses: under an hour on one CPU core.",
         task=NQueensConfig(size=8, max_removed=8),
         model=replace(base.model, hidden_size=96, mlp_size=96, prefix_tokens=32),  # 32 + 64 = 96 tokens
-        train=replace(base.train, steps=3500, examples="pairs", ema=0.998, eval_every=500, eval_inputs=200),
+        train=replace(
+            base.train, steps=3500, examples="pairs", ema=0.998, eval_every=500, eval_inputs=200, eval_samples=20
+        ),
     )
 
 
