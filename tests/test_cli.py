@@ -404,7 +404,7 @@ def test_train_into_the_folder_where_it_is_called(tmp_path: Path, monkeypatch: p
         ([""], "the argument: empty"),
         (["......./..."], "no model for nqueens2"),
         (["......../......../......../......../......../......../......../......"], "row 8: 6 cells, expected 8"),
-        (["......../......../......../......../......../......../......../........"], "no model for nqueens8"),
+        (["........./........./........./........./........./........./........./........./........."], "nqueens9"),
         ([EMPTY, "--json", "/nowhere/x.jsonl"], "/nowhere"),
         ([EMPTY, "--picture", "x.xyz"], "no picture format"),
         ([EMPTY, "--threads", "0"], "--threads"),
