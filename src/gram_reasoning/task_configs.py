@@ -91,16 +91,14 @@ class GraphColoringConfig(SplitConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SudokuConfig(TaskConfig):
-    """Sudoku puzzles: complete the board. Test puzzles are never trained on."""
+class SourceConfig(TaskConfig):
+    """For tasks whose puzzles come from a public set, from files, or from our generator. Test puzzles are never
+    trained on.
+    """
 
-    kind: ClassVar[str] = "sudoku"
-
-    size: int = 9
-    """Side of the board, 4 or 9."""
     train: str = "hub"
-    """Where training and validation puzzles come from: `hub` (Sudoku-Extreme), `generated`, or a file: CSV with
-    question and answer, or a puzzle a line; either may be gzipped."""
+    """Where training and validation puzzles come from: `hub` (the public set), `generated`, or a file: CSV with
+    question and answer, or puzzles as text; either may be gzipped."""
     test: str = "hub"
     """Where test puzzles come from, likewise."""
     train_puzzles: int = 1000
@@ -109,40 +107,56 @@ class SudokuConfig(TaskConfig):
     """Puzzles of the training source held out for monitoring and choosing."""
     test_puzzles: int | None = None
     """Test puzzles; None takes the whole file."""
-    min_blanks: int | None = None
-    """Fewest blanks of a generated puzzle; None means 1."""
-    max_blanks: int | None = None
-    """Most blanks of a generated puzzle; None means 10 on 4x4, 50 on 9x9."""
-    difficulty: Literal["any", "easy", "hard"] = "any"
-    """Generated puzzles that naked and hidden singles solve (easy), that take guesses (hard), or any."""
     split_seed: int = 0
     """Which puzzles are chosen or generated."""
     augment: bool = True
     """Train on a random symmetry of the board each time a puzzle is drawn."""
 
     def __post_init__(self) -> None:
-        check(self.size in (4, 9), "task.size", self.size, "4 or 9")
         for name in ("train_puzzles", "validation_puzzles"):
             check(getattr(self, name) >= 1, f"task.{name}", getattr(self, name), "at least 1")
         check(self.test_puzzles is None or self.test_puzzles >= 1, "task.test_puzzles", self.test_puzzles, "at least 1")
-        makes = "generated" in (self.train, self.test)
         check(self.test != "generated" or bool(self.test_puzzles), "task.test_puzzles", self.test_puzzles, "a number")
         check(self.test != "generated" or self.train == "generated", "task.test", self.test, "a file, as for training")
-        check(self.train != "hub" or self.size == 9, "task.train", self.train, "generated or a file for 4x4 boards")
-        check(self.test != "hub" or self.size == 9, "task.test", self.test, "generated or a file for 4x4 boards")
-        check(
-            makes or self.difficulty == "any", "task.difficulty", self.difficulty, "any, unless puzzles are generated"
-        )
-        for name in ("min_blanks", "max_blanks"):
-            given = getattr(self, name)
-            check(makes or given is None, f"task.{name}", given, "nothing, unless puzzles are generated")
-        most = 12 if self.size == 4 else 60
-        low, high = self.blanks
-        check(1 <= low <= high <= most, "task.max_blanks", (low, high), f"1 <= min <= max <= {most}")
+
+    @property
+    def generates(self) -> bool:
+        """Whether some puzzles come from the generator."""
+        return "generated" in (self.train, self.test)
 
     def small(self) -> Self:
         made = {"train": "generated", "test": "generated"}
         return replace(self, **made, train_puzzles=64, validation_puzzles=16, test_puzzles=16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SudokuConfig(SourceConfig):
+    """Sudoku puzzles: complete the board. The public set is Sudoku-Extreme."""
+
+    kind: ClassVar[str] = "sudoku"
+
+    size: int = 9
+    """Side of the board, 4 or 9."""
+    min_blanks: int | None = None
+    """Fewest blanks of a generated puzzle; None means 1."""
+    max_blanks: int | None = None
+    """Most blanks of a generated puzzle; None means 10 on 4x4, 50 on 9x9."""
+    difficulty: Literal["any", "easy", "hard"] = "any"
+    """Generated puzzles that naked and hidden singles solve (easy), that take guesses (hard), or any."""
+
+    def __post_init__(self) -> None:
+        check(self.size in (4, 9), "task.size", self.size, "4 or 9")
+        super().__post_init__()
+        check(self.train != "hub" or self.size == 9, "task.train", self.train, "generated or a file for 4x4 boards")
+        check(self.test != "hub" or self.size == 9, "task.test", self.test, "generated or a file for 4x4 boards")
+        some = self.generates or self.difficulty == "any"
+        check(some, "task.difficulty", self.difficulty, "any, unless puzzles are generated")
+        for name in ("min_blanks", "max_blanks"):
+            given = getattr(self, name)
+            check(self.generates or given is None, f"task.{name}", given, "nothing, unless puzzles are generated")
+        most = 12 if self.size == 4 else 60
+        low, high = self.blanks
+        check(1 <= low <= high <= most, "task.max_blanks", (low, high), f"1 <= min <= max <= {most}")
 
     @property
     def blanks(self) -> tuple[int, int]:

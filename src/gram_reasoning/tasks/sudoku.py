@@ -5,7 +5,6 @@ Tokens: 0 pad, 1 blank, 2 and up the digits; a board is read row by row.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,12 @@ from gram_reasoning import noise
 from gram_reasoning.errors import UserError
 from gram_reasoning.task_configs import SudokuConfig
 from gram_reasoning.tasks.base import Block, Problems, Task
-from gram_reasoning.tasks.prepared import file_sha256, prepared
+from gram_reasoning.tasks.sources import SourcedTask
 
 BLANK, ONE = 1, 2
 BLANKS = ".0_*"
 COUNT_LIMIT = 10_000
 """Solutions of a puzzle are counted no further: an empty board has more than 10^21."""
-SPLITS = ("train", "validation", "test")
 
 
 class SudokuBoards(Task):
@@ -161,15 +159,15 @@ class SudokuBoards(Task):
         return (tokens - BLANK).clamp(min=0).to(torch.uint8).cpu().numpy()
 
 
-class Sudoku(SudokuBoards):
+class Sudoku(SudokuBoards, SourcedTask):
     """Solving puzzles. See SudokuConfig."""
 
     name = "sudoku"
+    hub = "sapientinc/sudoku-extreme"
     count_limit = COUNT_LIMIT
 
     def __init__(self, config: SudokuConfig) -> None:
         super().__init__(config)
-        self._splits: dict[str, Problems] = {}
 
     def count_solutions(self, tokens: Sequence[int]) -> int:
         from gram_reasoning.tasks import sudoku_solver
@@ -188,76 +186,21 @@ class Sudoku(SudokuBoards):
 
     # -- data --------------------------------------------------------------------------------------------------
 
-    def split(self, name: str) -> Problems:
-        if name not in SPLITS:
-            raise UserError(f"unknown split {name!r}, expected one of {', '.join(SPLITS)}")
-        if name not in self._splits:
-            sources = {part: self._source(part) for part in ("train", "test")}
-            sums = {part: file_sha256(path) for part, path in sources.items() if path is not None}
-            settings = {"task": self.name, "split": name, **asdict(self.config), "sha256": sums, "augment": None}
-            self._splits[name] = prepared(f"sudoku-{name}", settings, lambda: self._make(name, sources))
-        return self._splits[name]
-
-    def _source(self, part: str) -> Path | None:
-        """The file of a part's puzzles; None if they are generated."""
+    def read_file(self, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         from gram_reasoning.tasks import sudoku_data
 
-        source = getattr(self.config, part)
-        if source == "generated":
-            return None
-        path = sudoku_data.download(f"{part}.csv") if source == "hub" else Path(source)
-        if not path.is_file():
-            raise UserError(f"--task.{part} {source}: no such file, expected puzzles, or `hub`, or `generated`")
-        return path
+        return sudoku_data.read_file(path, self.size)
 
-    def _make(self, name: str, sources: dict[str, Path | None]) -> Problems:
-        """The puzzles of a split.
-
-        Those of a file come in an order that a hash of the puzzle gives: first the validation puzzles, then the
-        training puzzles; what is in the test file is left out of both.
-        """
+    def generate(self, number: int) -> np.ndarray:
         from gram_reasoning.tasks import sudoku_data
 
         c = self.config
-        number = {"train": c.train_puzzles, "validation": c.validation_puzzles, "test": c.test_puzzles}
-        test, test_answers = self._read(sources["test"], number["test"] or 0)
-        if name == "test":
-            if number["test"] is not None:
-                test, test_answers = self._take(test, test_answers, 0, number["test"], c.test)
-            return sudoku_data.solved(test, test_answers, c.test)
-        needed = number["train"] + number["validation"]
-        pool, answers = self._read(sources["train"], needed + (len(test) if sources["test"] is None else 0))
-        held_out = {row.tobytes() for row in test}
-        free = np.array([row.tobytes() not in held_out for row in pool])
-        pool, answers = pool[free], None if answers is None else answers[free]
-        start = 0 if name == "validation" else number["validation"]
-        pool, answers = self._take(pool, answers, start, start + number[name], c.train)
-        return sudoku_data.solved(pool, answers, c.train)
+        return sudoku_data.generated(number, self.size, c.blanks, c.difficulty, c.split_seed)
 
-    def _read(self, path: Path | None, number: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """The distinct puzzles of a file, or so many generated ones."""
+    def solved(self, questions: np.ndarray, answers: np.ndarray | None, source: str) -> Problems:
         from gram_reasoning.tasks import sudoku_data
 
-        c = self.config
-        if path is None:
-            return sudoku_data.generated(number, self.size, c.blanks, c.difficulty, c.split_seed), None
-        questions, answers = sudoku_data.read_file(path, self.size)
-        kept = np.sort(np.unique(questions, axis=0, return_index=True)[1])
-        return questions[kept], None if answers is None else answers[kept]
-
-    def _take(
-        self, questions: np.ndarray, answers: np.ndarray | None, start: int, stop: int, source: str
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Puzzles number `start` to `stop` in the order of the seed."""
-        from gram_reasoning.tasks import sudoku_data
-
-        if len(questions) < stop:
-            raise UserError(
-                f"{source}: {len(questions)} puzzles to choose from, expected {stop}; ask for fewer with "
-                "--task.train-puzzles and --task.validation-puzzles, or --task.test-puzzles"
-            )
-        index = sudoku_data.order(questions, self.config.split_seed)[start:stop]
-        return questions[index], None if answers is None else answers[index]
+        return sudoku_data.solved(questions, answers, source)
 
 
 def _cells(line: str) -> str:

@@ -12,7 +12,8 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.task_configs import SudokuGenerationConfig
 from gram_reasoning.tasks.base import Block, Problems
 from gram_reasoning.tasks.prepared import prepared
-from gram_reasoning.tasks.sudoku import BLANK, ONE, SPLITS, SudokuBoards
+from gram_reasoning.tasks.sources import SPLITS, order
+from gram_reasoning.tasks.sudoku import BLANK, ONE, SudokuBoards
 
 BOARDS_4 = 288
 """Full 4x4 boards that there are."""
@@ -49,7 +50,6 @@ class SudokuGeneration(SudokuBoards):
     def _make(self, part: str) -> Problems:
         """Of 9x9 random boards; of 4x4 all there are, or so many in a random order, in every split."""
         from gram_reasoning.tasks import sudoku_solver
-        from gram_reasoning.tasks.sudoku_data import order
 
         if self.size == 4:
             every = sudoku_solver.solutions(np.zeros(16, np.uint8), BOARDS_4 + 1)
