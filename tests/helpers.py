@@ -61,8 +61,8 @@ def mixed_step(model: Gram, rows: int = 6) -> tuple[Batch, SlotState, Tensor, Fi
     targets = torch.randint(1, 3, (rows, L), generator=draw)
     targets[0, :2] = IGNORE
     is_posterior = torch.arange(rows) % 2 == 0
-    open_nats = torch.arange(1.0, rows + 1).log()
-    batch = Batch(torch.randint(0, 3, (rows, L), generator=draw), targets, is_posterior, open_nats)
+    is_open = torch.arange(rows) % 2 == 1
+    batch = Batch(torch.randint(0, 3, (rows, L), generator=draw), targets, is_posterior, is_open)
     steps = torch.arange(rows) // 2 % model.supervision_steps
     registers = torch.randn(rows, model.supervision_steps * T, D, generator=draw)
     past = torch.arange(registers.shape[1]) < steps[:, None] * T

@@ -61,10 +61,10 @@ class GramConfig:
     """Reduction of the KL over positions, in the loss; the cross-entropy beside it is a mean over tokens."""
     beta: float = 1.0
     """Weight of the KL."""
-    kl_budget_first: float | None = 10.0
+    kl_budget_first: float | None = 1.0
     """Most nats that a posterior may spend on a row in one transition of its first supervision step; None: no limit."""
-    kl_budget_open: float = 0.0
-    """Nats more in the first supervision step for each nat that the input leaves open (ln n, n solutions)."""
+    kl_budget_open: float = 9.0
+    """Nats more in the first supervision step where the input has several solutions: there y is a choice."""
     kl_budget: float | None = 0.5
     """The same in every later supervision step."""
     kl_balance: float = 0.8

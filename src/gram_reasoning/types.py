@@ -50,7 +50,7 @@ class Batch:
     inputs: Tensor  # x (B, L) int64
     targets: Tensor  # y (B, L) int64, IGNORE where no loss
     is_posterior: Tensor  # the slot's role (B,) bool
-    open_nats: Tensor  # what x leaves open of y: ln n, 0 where one solution is known (B,)
+    is_open: Tensor  # whether more than one solution of x is known (B,) bool
 
 
 class Referee(Protocol):

@@ -152,7 +152,7 @@ class Paper:
         embedded = self.w["target_embedding"][y * known] * known[..., None]
         return torch.cat([torch.zeros(len(y), self.c.prefix_tokens, self.c.hidden_size), embedded], 1)
 
-    def q(self, u: Tensor, e_y: Tensor, open_nats: Tensor, steps: Tensor) -> Normal:
+    def q(self, u: Tensor, e_y: Tensor, is_open: Tensor, steps: Tensor) -> Normal:
         """The posterior; row by row, its mean is moved to the sphere around the prior's mean that the KL allows."""
         free = self.gaussian("posterior_head", torch.cat([u, e_y], -1) if self.c.target_entry == "concat" else u + e_y)
         if self.c.sigma_learned:
@@ -161,7 +161,7 @@ class Paper:
         for b, done in enumerate(steps.tolist()):
             budget = self.c.kl_budget if done else self.c.kl_budget_first
             if budget is not None and not done:
-                budget += self.c.kl_budget_open * float(open_nats[b])
+                budget += self.c.kl_budget_open * bool(is_open[b])
             away = free.mean[b] - center[b]
             distance = away.norm() / self.c.sigma_start
             if budget is not None and distance**2 / 2 > budget:
@@ -215,7 +215,7 @@ class Paper:
         c, e_x = self.c, self.context(batch.inputs)
         e_y = self.target(batch.targets) if c.guidance == "gaussian" else None
         h, low = state.latent.high, state.latent.low
-        row = (batch.open_nats, state.steps)
+        row = (batch.is_open, state.steps)
         zero = torch.zeros(len(h), dtype=torch.float64)
         kl, nats, registers = zero, zero, []
         for t in range(c.transitions):
@@ -276,7 +276,6 @@ def double_gram(case: dict[str, Any]) -> Gram:
 
 def double(batch: Batch, state: SlotState, noise: Tensor) -> tuple[Batch, SlotState, Tensor]:
     latent = LatentState(state.latent.high.double(), state.latent.low.double())
-    batch = replace(batch, open_nats=batch.open_nats.double())
     return batch, replace(state, latent=latent, registers=state.registers.double()), noise.double()
 
 

@@ -213,13 +213,14 @@ class Gram(RecursiveModel):
     def budget(self, batch: Batch, steps: Tensor) -> Tensor | None:
         """Nats that the posterior may spend in one transition of each row (B,), given the steps done; None: no limit.
 
-        In the first supervision step a trajectory chooses its solution: what the input leaves open, ln n, counts there.
+        In the first supervision step a trajectory chooses its solution: an input with several has more to tell there.
         """
         c = self.config
         if c.kl_budget_first is None and c.kl_budget is None:
             return None
         first, later = (float("inf") if nats is None else nats for nats in (c.kl_budget_first, c.kl_budget))
-        return torch.where(steps == 0, first + c.kl_budget_open * batch.open_nats, later)
+        several = batch.is_open.to(self.initial_latent.dtype)
+        return torch.where(steps == 0, first + c.kl_budget_open * several, later)
 
     def embed_target(self, targets: Tensor) -> Tensor:
         """e_y (B, S, D): zero on the prefix and where the target is ignored."""

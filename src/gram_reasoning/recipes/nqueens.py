@@ -61,6 +61,8 @@ def nqueens7_pocket() -> Recipe:
             supervision_steps=6,
             token_mixer="mlp",
             positions="learned",
+            kl_budget_first=10.0,
+            kl_budget_open=0.0,
         ),
         train=TrainConfig(
             batch_size=96,

@@ -96,8 +96,8 @@ class Slots:
         index = self.example[rows]
         inputs, solution = self.problems.inputs[index].long(), self.problems.solution(index, self.drawn[rows])
         inputs, solution = self.task.augment(inputs, solution[:, None], self.augmentation_keys(rows, step))
-        open_nats = self.problems.count[index].float().log()
-        batch = Batch(inputs, learnt(solution[:, 0]), self.is_posterior[rows], open_nats)
+        is_open = self.problems.count[index] > 1
+        batch = Batch(inputs, learnt(solution[:, 0]), self.is_posterior[rows], is_open)
         return batch, _map_state(lambda t: t[rows], self.state), SlotReferee(self, batch, rows, step)
 
     def augmentation_keys(self, rows: slice, step: int) -> Tensor:
