@@ -165,6 +165,49 @@ class SudokuConfig(SourceConfig):
         return 1 if self.min_blanks is None else self.min_blanks, high
 
 
+LONGEST_SIDE = 64
+"""Of a maze, so that a longer line is a whole maze."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MazeConfig(SourceConfig):
+    """Mazes: mark a shortest path from S to G. The public set is Maze-Hard, 1000 mazes to train on and 1000 to test."""
+
+    kind: ClassVar[str] = "maze"
+
+    size: int = 30
+    """Side of the square board."""
+    train_puzzles: int = 900
+    """Training mazes; of the public set 900 of its 1000, so that choosing needs no test maze."""
+    validation_puzzles: int = 100
+    """Mazes of the training source held out for monitoring and choosing."""
+    walls: float = 0.4
+    """Share of walls in a generated maze."""
+    min_path: int | None = None
+    """Fewest steps from S to G in a generated maze; None means 1.5 times the side."""
+    max_paths: int = 8
+    """Most shortest paths of a generated maze: all are known, so coverage is exact. Of the mazes of a file only the
+    given path is known, or so many paths where none is given."""
+
+    def __post_init__(self) -> None:
+        check(3 <= self.size <= LONGEST_SIDE, "task.size", self.size, f"3 to {LONGEST_SIDE}")
+        super().__post_init__()
+        for name in ("train", "test"):
+            source = getattr(self, name)
+            check(source != "hub" or self.size == 30, f"task.{name}", source, "generated or a file, unless 30x30")
+        check(0 <= self.walls < 1, "task.walls", self.walls, "a share in [0, 1)")
+        check(1 <= self.shortest < self.size**2, "task.min_path", self.min_path, "fewer steps than squares")
+        check(1 <= self.max_paths <= 1000, "task.max_paths", self.max_paths, "1 to 1000")
+
+    @property
+    def shortest(self) -> int:
+        """Fewest steps from S to G in a generated maze, the default filled in."""
+        return 3 * self.size // 2 if self.min_path is None else self.min_path
+
+    def small(self) -> Self:
+        return replace(super().small(), size=8)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SudokuGenerationConfig(TaskConfig):
     """Full Sudoku boards from nothing: the input is always the blank board."""
@@ -187,6 +230,6 @@ class SudokuGenerationConfig(TaskConfig):
         return replace(self, boards=100)
 
 
-CONFIGS = (NQueensConfig, GraphColoringConfig, SudokuConfig, SudokuGenerationConfig)
+CONFIGS = (NQueensConfig, GraphColoringConfig, SudokuConfig, SudokuGenerationConfig, MazeConfig)
 KINDS: dict[str, type[TaskConfig]] = {config.kind: config for config in CONFIGS}
 """Every kind of task and its config; `build.register` adds one of your own."""

@@ -23,12 +23,13 @@ GIVEN, FOUND = "#1b1b1b", "#c8452f"
 def draw_board(axes: Axes, cells: Sequence[Sequence[str]], given: Sequence[Sequence[str]]) -> None:
     """One board of the symbols in its squares; given ones dark, the model's red."""
     squares = np.indices((len(cells), len(cells[0]))).sum(0) % 2
+    size = min(15, 120 / len(cells))
     axes.imshow(squares, cmap="Greys", vmin=-0.6, vmax=4, interpolation="nearest")
     for row, line in enumerate(cells):
         for column, symbol in enumerate(line):
             colour = GIVEN if given[row][column] == symbol else FOUND
             axes.text(
-                column, row + 0.07, symbol, ha="center", va="center", fontsize=15, color=colour, family="DejaVu Sans"
+                column, row + 0.07, symbol, ha="center", va="center", fontsize=size, color=colour, family="DejaVu Sans"
             )
     axes.set_xticks([])
     axes.set_yticks([])

@@ -8,6 +8,7 @@ from dataclasses import replace
 from gram_reasoning.config import Recipe
 from gram_reasoning.errors import UserError
 from gram_reasoning.recipes.graph_coloring import RECIPES as GRAPH_COLORING
+from gram_reasoning.recipes.maze import RECIPES as MAZE
 from gram_reasoning.recipes.nqueens import RECIPES as NQUEENS
 from gram_reasoning.recipes.sudoku import RECIPES as SUDOKU
 
@@ -47,7 +48,7 @@ def debug(recipe: Recipe) -> Recipe:
 
 
 RECIPES: dict[str, Recipe] = {}
-for _recipe in (build() for build in (*NQUEENS, *GRAPH_COLORING, *SUDOKU)):
+for _recipe in (build() for build in (*NQUEENS, *GRAPH_COLORING, *SUDOKU, *MAZE)):
     RECIPES[_recipe.name] = _recipe
     RECIPES[f"{_recipe.name}-debug"] = debug(_recipe)
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from gram_reasoning.config import Recipe
 from gram_reasoning.recipes.nqueens import nqueens7_pocket, nqueens8
+from gram_reasoning.recipes.variants import twin
 from gram_reasoning.task_configs import GraphColoringConfig
 
 
@@ -41,13 +42,7 @@ def coloring6() -> Recipe:
 
 def coloring6_twin() -> Recipe:
     """The deterministic twin of coloring6: one answer for each graph."""
-    base = coloring6()
-    return replace(
-        base,
-        name="coloring6-twin",
-        summary="3-colouring, 6 vertices, the deterministic twin of coloring6: no noise, no posterior.",
-        model=replace(base.model, guidance="none"),
-    )
+    return twin(coloring6())
 
 
 RECIPES = (coloring8, coloring10, coloring6, coloring6_twin)

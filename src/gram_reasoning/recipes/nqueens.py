@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from gram_reasoning.config import GramConfig, Recipe, TrainConfig
+from gram_reasoning.recipes.variants import twin
 from gram_reasoning.task_configs import NQueensConfig
 
 UNBOUNDED: dict[str, Any] = {"mean_bound": None, "sigma_learned": True, "kl_budget_first": None, "kl_budget": None}
@@ -118,13 +119,7 @@ def nqueens7_posterior() -> Recipe:
 
 def nqueens7_twin() -> Recipe:
     """The deterministic twin: the same network without noise."""
-    base = nqueens7_pocket()
-    return replace(
-        base,
-        name="nqueens7-twin",
-        summary="7x7, the deterministic twin of nqueens7-pocket: no noise, no posterior.",
-        model=replace(base.model, guidance="none"),
-    )
+    return replace(twin(nqueens7_pocket()), name="nqueens7-twin")
 
 
 RECIPES = (

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from gram_reasoning.config import EvalConfig, GramConfig, Recipe, TrainConfig
 from gram_reasoning.recipes.nqueens import nqueens7_pocket
+from gram_reasoning.recipes.variants import twin
 from gram_reasoning.task_configs import SudokuConfig, SudokuGenerationConfig
 
 
@@ -44,24 +45,14 @@ def sudoku4() -> Recipe:
     )
 
 
-def _twin(recipe: Recipe) -> Recipe:
-    """The deterministic twin: one answer for each puzzle."""
-    return replace(
-        recipe,
-        name=f"{recipe.name}-twin",
-        summary=f"The deterministic twin of {recipe.name}: no noise, no posterior.",
-        model=replace(recipe.model, guidance="none"),
-    )
-
-
 def sudoku9_twin() -> Recipe:
     """The deterministic twin of sudoku9."""
-    return _twin(sudoku9())
+    return twin(sudoku9())
 
 
 def sudoku4_twin() -> Recipe:
     """The deterministic twin of sudoku4."""
-    return _twin(sudoku4())
+    return twin(sudoku4())
 
 
 def sudoku9_boards() -> Recipe:

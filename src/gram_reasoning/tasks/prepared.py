@@ -54,7 +54,7 @@ def file_sha256(path: Path) -> str:
 
 
 def _write(folder: Path, settings: dict[str, Any], problems: Problems) -> None:
-    data = safetensors.torch.save({name: getattr(problems, name).contiguous() for name in TENSORS})
+    data = safetensors.torch.save({name: getattr(problems, name).clone() for name in TENSORS})
     manifest = {
         "settings": settings,
         "inputs": len(problems),
@@ -86,8 +86,11 @@ def _read(folder: Path, settings: dict[str, Any]) -> Problems:
     return Problems(**safetensors.torch.load(data), complete=complete)
 
 
+def with_counts(inputs: torch.Tensor, solutions: torch.Tensor, count: torch.Tensor, complete: bool) -> Problems:
+    """Problems from inputs (M, L) and their solutions (sum of counts, L), those of one input after the other."""
+    return Problems(inputs, solutions, torch.arange(len(solutions)), count.cumsum(0) - count, count, complete)
+
+
 def with_all_solutions(inputs: torch.Tensor, solutions: list[torch.Tensor], complete: bool) -> Problems:
     """Problems from each input (M, L) and its solutions (n, L)."""
-    count = torch.tensor([len(own) for own in solutions])
-    table = torch.cat(solutions)
-    return Problems(inputs, table, torch.arange(len(table)), count.cumsum(0) - count, count, complete)
+    return with_counts(inputs, torch.cat(solutions), torch.tensor([len(own) for own in solutions]), complete)
