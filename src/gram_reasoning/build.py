@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from gram_reasoning import recipes
 from gram_reasoning.config import Recipe, from_json
 from gram_reasoning.errors import UserError, check
 from gram_reasoning.hub import BUNDLED, find_model
@@ -22,11 +23,13 @@ TASKS: dict[str, type[Task]] = {task.name: task for task in (NQueens, GraphColor
 """Every kind of task and its class; the names are the kinds of their configs."""
 
 
-def register(config: type[TaskConfig], task: type[Task]) -> None:
-    """Add a task of your own, so that recipes, checkpoints and commands know it (docs/own-task.md)."""
+def register(config: type[TaskConfig], task: type[Task], *own: Recipe) -> None:
+    """Add a task of your own and its recipes, so that checkpoints and commands know them (docs/own-task.md)."""
     if config.kind != task.name:
         raise ValueError(f"{config.__name__}.kind is {config.kind!r}, but {task.__name__}.name is {task.name!r}")
     KINDS[config.kind], TASKS[config.kind] = config, task
+    for recipe in own:
+        recipes.add(recipe)
 
 
 def build_task(recipe: Recipe) -> Task:

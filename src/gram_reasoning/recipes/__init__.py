@@ -48,9 +48,16 @@ def debug(recipe: Recipe) -> Recipe:
 
 
 RECIPES: dict[str, Recipe] = {}
-for _recipe in (build() for build in (*NQUEENS, *GRAPH_COLORING, *SUDOKU, *MAZE)):
-    RECIPES[_recipe.name] = _recipe
-    RECIPES[f"{_recipe.name}-debug"] = debug(_recipe)
+
+
+def add(recipe: Recipe) -> None:
+    """Give a recipe its place in `gram recipes`, with its debug twin."""
+    for one in (recipe, debug(recipe)):
+        RECIPES[one.name] = one
+
+
+for _build in (*NQUEENS, *GRAPH_COLORING, *SUDOKU, *MAZE):
+    add(_build())
 
 
 def get_recipe(name: str) -> Recipe:

@@ -52,6 +52,12 @@ class Problems:
         rows = torch.arange(len(inputs))
         return cls(inputs, solutions, rows, rows, torch.ones_like(rows), complete)
 
+    @classmethod
+    def of_table(cls, inputs: Tensor, solutions: Tensor, fits: Tensor) -> "Problems":
+        """M inputs and all S solutions that any of them has, with the table (M, S) of which fits which."""
+        count = fits.sum(1)
+        return cls(inputs, solutions, fits.nonzero()[:, 1], count.cumsum(0) - count, count)
+
     def __len__(self) -> int:
         return len(self.inputs)
 
@@ -105,6 +111,10 @@ class Task(ABC):
     vocab: int
     count_limit: int | None = None
     """`count_solutions` counts no further than this."""
+    symbols: Sequence[str] = ()
+    """For a task on boards, the characters that stand for each token; the first of them is written."""
+    columns: int
+    """For a task on boards, cells in a row."""
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -122,18 +132,43 @@ class Task(ABC):
 
     # -- text --------------------------------------------------------------------------------------------------
 
+    # As it stands, for boards: a character a cell, by `symbols`; rows on lines of their own or joined by `/`. A task on
+    # anything else says what its text is by `stands_alone`, `read_one`, `format` and `compact`.
+
     @classmethod
-    @abstractmethod
     def stands_alone(cls, line: str) -> bool:
         """Whether a line of text is a whole input; other inputs are blocks of lines, with empty lines between."""
+        return "/" in line
 
-    @abstractmethod
     def read_one(self, lines: Block, where: str) -> Tensor:
         """The tokens (L,) of one input from its lines and their numbers.
 
         Raises:
             UserError: what is wrong, with file, line and cell, and what was expected.
         """
+        place = f"{where}, line {lines[0][0]}"
+        rows = [(f"{where}, line {number}", row) for number, row in lines]
+        if self.stands_alone(lines[0][1]):
+            rows = [(f"{place}, row {r}", row) for r, row in enumerate(lines[0][1].split("/"), 1)]
+        expected = self.length // self.columns
+        if len(rows) != expected:
+            raise UserError(f"{place}: a board of {len(rows)} rows, expected {expected} rows of {self.columns} cells")
+        token_of = {symbol: token for token, symbols in enumerate(self.symbols) for symbol in symbols if token != PAD}
+        tokens = []
+        for here, row in rows:
+            cells = "".join(row.split())
+            if len(cells) != self.columns:
+                raise UserError(f"{here}: {len(cells)} cells, expected {self.columns}")
+            for c, cell in enumerate(cells, 1):
+                if cell not in token_of:
+                    raise UserError(f"{here}, cell {c}: {cell!r}, expected {self.legend}")
+                tokens.append(token_of[cell])
+        return torch.tensor(tokens)
+
+    @property
+    def legend(self) -> str:
+        """What a cell may hold, in words, for messages."""
+        return f"one of {' '.join(symbols[0] for symbols in self.symbols[PAD + 1 :])}"
 
     def read(self, lines: Iterable[str], where: str) -> Iterator[tuple[str, Tensor]]:
         """Read inputs while their lines come in: for each, its name in messages and its tokens (L,)."""
@@ -171,13 +206,18 @@ class Task(ABC):
             raise UserError(f"{where}: no input found, expected at least one")
         return found
 
-    @abstractmethod
     def format(self, tokens: Sequence[int]) -> str:
         """An input or an answer as people write it, over several lines."""
+        return "\n".join(" ".join(row) for row in self.rows(tokens))
 
-    @abstractmethod
     def compact(self, tokens: Sequence[int]) -> str:
         """The same on one line; `read` reads an input back."""
+        return "/".join(self.rows(tokens))
+
+    def rows(self, tokens: Sequence[int]) -> list[str]:
+        """The rows of a board, a character a cell."""
+        cells = "".join(self.symbols[token][0] for token in tokens)
+        return [cells[i : i + self.columns] for i in range(0, self.length, self.columns)]
 
     # -- symmetry ----------------------------------------------------------------------------------------------
 
@@ -238,5 +278,4 @@ class Task(ABC):
 
     def cells(self, tokens: Sequence[int]) -> list[list[str]] | None:
         """What stands in each square of a board, by rows, for pictures; None for a task without one."""
-        del tokens
-        return None
+        return [list(row.replace(".", " ")) for row in self.rows(tokens)] if self.symbols else None

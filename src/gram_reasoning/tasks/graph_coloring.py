@@ -17,8 +17,8 @@ from torch import Tensor
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
 from gram_reasoning.task_configs import GraphColoringConfig
-from gram_reasoning.tasks.base import PAD, Block, Problems, Task
-from gram_reasoning.tasks.splits import hashed, split_by_code
+from gram_reasoning.tasks.base import PAD, Block, Problems
+from gram_reasoning.tasks.splits import HeldOutTask, hashed
 
 NO_EDGE, EDGE, FIRST_COLOR = 1, 2, 3
 
@@ -35,7 +35,7 @@ def all_partitions(vertices: int, colors: int) -> np.ndarray:
     return rows
 
 
-class GraphColoring(Task):
+class GraphColoring(HeldOutTask):
     """See GraphColoringConfig."""
 
     name = "coloring"
@@ -50,7 +50,6 @@ class GraphColoring(Task):
         self.length = self.edges + (n if appended else 0)
         self._edge_places = slice(0, self.edges)
         self._color_places = slice(self.edges, self.length) if appended else slice(0, n)
-        self._splits: dict[str, Problems] = {}
 
     # -- rules -------------------------------------------------------------------------------------------------
 
@@ -118,17 +117,8 @@ class GraphColoring(Task):
 
     # -- data --------------------------------------------------------------------------------------------------
 
-    def split(self, name: str) -> Problems:
-        if not self._splits:
-            problems, codes = self._make_problems()
-            parts = split_by_code(codes, self.config)
-            self._splits = {part: problems.subset(index) for part, index in parts.items()}
-        if name not in self._splits:
-            raise UserError(f"unknown split {name!r}, expected one of {', '.join(self._splits)}")
-        return self._splits[name]
-
-    def _make_problems(self) -> tuple[Problems, np.ndarray]:
-        """The first `graphs` distinct colourable graphs drawn, and what no two splits may share of each."""
+    def problems(self) -> Problems:
+        """The first `graphs` distinct colourable graphs drawn."""
         wanted = self.config.graphs
         found, proper = np.zeros((0, self.edges), bool), np.zeros((0, 0), bool)
         drawn = 0
@@ -148,22 +138,18 @@ class GraphColoring(Task):
             found = np.concatenate([found, both[keep][some]])
             proper = np.concatenate([proper.reshape(-1, fits.shape[1]), fits[some]])
         found, proper = found[:wanted], proper[:wanted]
-        count = proper.sum(1)
         inputs = np.full((wanted, self.length), PAD, np.uint8)
         inputs[:, self._edge_places] = np.where(found, EDGE, NO_EDGE)
         colors = all_partitions(self.vertices, self.config.colors)
         solutions = np.full((len(colors), self.length), PAD, np.uint8)
         solutions[:, self._color_places] = FIRST_COLOR + colors
-        problems = Problems(
-            inputs=torch.from_numpy(inputs),
-            solutions=torch.from_numpy(solutions),
-            members=torch.from_numpy(np.nonzero(proper)[1]),
-            first=torch.from_numpy(np.cumsum(count) - count),
-            count=torch.from_numpy(count),
-        )
+        return Problems.of_table(*map(torch.from_numpy, (inputs, solutions, proper)))
+
+    def codes(self, problems: Problems) -> np.ndarray:
+        edges = problems.inputs.numpy()[:, self._edge_places] == EDGE
         if self.config.hold_out == "classes":
-            return problems, self.class_codes(found)
-        return problems, found @ (2 ** np.arange(self.edges, dtype=np.uint64)).view(np.int64)
+            return self.class_codes(edges)
+        return edges @ (2 ** np.arange(self.edges, dtype=np.uint64)).view(np.int64)
 
     def _draw(self, numbers: np.ndarray) -> np.ndarray:
         """Random graphs, one for each number: (G, E) bool."""

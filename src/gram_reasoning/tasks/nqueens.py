@@ -14,12 +14,10 @@ from torch import Tensor
 
 from gram_reasoning.errors import UserError
 from gram_reasoning.task_configs import NQueensConfig
-from gram_reasoning.tasks.base import Block, Problems, Task
-from gram_reasoning.tasks.splits import split_by_code
+from gram_reasoning.tasks.base import Block, Problems
+from gram_reasoning.tasks.splits import HeldOutTask
 
 EMPTY, QUEEN = 1, 2
-Cell = tuple[int, int]
-"""Row and column, from 0."""
 
 
 @lru_cache(maxsize=4)
@@ -47,15 +45,16 @@ def _complete(given: tuple[int, ...]):
     yield from place(0, 0, 0, 0)
 
 
-class NQueens(Task):
+class NQueens(HeldOutTask):
     """See NQueensConfig."""
 
     name = "nqueens"
     vocab = 3
+    symbols = ("?", "._", "Qq")
 
     def __init__(self, config: NQueensConfig) -> None:
         super().__init__(config)
-        self.size = config.size
+        self.size = self.columns = config.size
         self.length = config.size**2
         cells = torch.arange(self.length)
         row, column = cells // self.size, cells % self.size
@@ -65,7 +64,6 @@ class NQueens(Task):
         incidence = torch.zeros(4, 2 * self.size - 1, self.length)
         incidence[kinds, lines, cells.repeat(4)] = 1
         self._incidence = incidence
-        self._splits: dict[str, Problems] = {}
 
     # -- rules -------------------------------------------------------------------------------------------------
 
@@ -98,18 +96,7 @@ class NQueens(Task):
 
     # -- data --------------------------------------------------------------------------------------------------
 
-    def split(self, name: str) -> Problems:
-        if not self._splits:
-            self._splits = self._make_splits()
-        if name not in self._splits:
-            raise UserError(f"unknown split {name!r}, expected one of {', '.join(self._splits)}")
-        return self._splits[name]
-
-    def _make_splits(self) -> dict[str, Problems]:
-        """All inputs with all their solutions, split by a seeded hash of the input itself.
-
-        So the split does not depend on the order in which inputs are found, and no input is in two parts.
-        """
+    def problems(self) -> Problems:
         size = self.size
         solutions = all_solutions(size)
         # Code of a placement: one base-(size + 1) digit a row, 0 where the row is open.
@@ -125,15 +112,20 @@ class NQueens(Task):
         unique, inverse, count = np.unique(codes, return_inverse=True, return_counts=True)
         order = np.argsort(inverse, kind="stable")
         columns = unique[:, None] // (size + 1) ** np.arange(size, dtype=np.int64) % (size + 1) - 1
-        problems = Problems(
+        return Problems(
             inputs=torch.from_numpy(_boards(columns)),
             solutions=torch.from_numpy(_boards(solutions)),
             members=torch.from_numpy(members[order]),
             first=torch.from_numpy(np.cumsum(count) - count),
             count=torch.from_numpy(count),
         )
-        parts = split_by_code(unique, self.config)
-        return {name: problems.subset(index) for name, index in parts.items()}
+
+    def codes(self, problems: Problems) -> np.ndarray:
+        """One base-(size + 1) digit a row: the column of its queen from 1, 0 where the row is open."""
+        size = self.size
+        queens = problems.inputs.numpy().reshape(-1, size, size) == QUEEN
+        columns = (queens * np.arange(1, size + 1)).sum(2)
+        return columns @ (size + 1) ** np.arange(size, dtype=np.int64)
 
     # -- text --------------------------------------------------------------------------------------------------
 
@@ -147,12 +139,8 @@ class NQueens(Task):
     def read_one(self, lines: Block, where: str) -> Tensor:
         place = f"{where}, line {lines[0][0]}"
         if "," in lines[0][1]:
-            return self._peaceful(self._columns(lines[0][1].split(","), place), place)
-        if "/" in lines[0][1]:
-            rows = [(f"{place}, row {r}", row) for r, row in enumerate(lines[0][1].split("/"), 1)]
-        else:
-            rows = [(f"{where}, line {number}", row) for number, row in lines]
-        return self._peaceful(self._cells(rows, place), place)
+            return self._peaceful(self._from_columns(lines[0][1].split(","), place), place)
+        return self._peaceful(super().read_one(lines, where), place)
 
     @classmethod
     def model_name(cls, lines: Block, where: str) -> str:
@@ -164,28 +152,16 @@ class NQueens(Task):
             cls(NQueensConfig(size=size)).read_one(lines, where)  # a misshapen board is told as such
         return f"{cls.name}{size}"
 
-    def _cells(self, rows: list[tuple[str, str]], place: str) -> list[Cell]:
-        """The queens of a board from its rows, each with its name in messages."""
-        if len(rows) != self.size:
-            raise UserError(f"{place}: a board of {len(rows)} rows, expected {self.size} rows of {self.size} cells")
-        queens = []
-        for r, (here, row) in enumerate(rows):
-            cells = "".join(row.split())
-            if len(cells) != self.size:
-                raise UserError(f"{here}: {len(cells)} cells, expected {self.size}")
-            for c, cell in enumerate(cells):
-                if cell not in "Qq._":
-                    raise UserError(f"{here}, cell {c + 1}: {cell!r}, expected Q for a queen or . for an empty cell")
-                if cell in "Qq":
-                    queens.append((r, c))
-        return queens
+    @property
+    def legend(self) -> str:
+        return "Q for a queen or . for an empty cell"
 
-    def _columns(self, columns: list[str], place: str) -> list[Cell]:
-        """The queens of a board from the column of each row's queen."""
+    def _from_columns(self, columns: list[str], place: str) -> Tensor:
+        """The tokens of a board from the column of each row's queen."""
         if len(columns) != self.size:
             raise UserError(f"{place}: {len(columns)} columns, expected one for each of {self.size} rows")
         known = {".": None, **{str(c): c - 1 for c in range(1, self.size + 1)}}
-        queens = []
+        tokens = torch.full((self.length,), EMPTY)
         for r, column in enumerate(map(str.strip, columns)):
             if column not in known:
                 raise UserError(
@@ -193,33 +169,22 @@ class NQueens(Task):
                     "or . for an open row"
                 )
             if (c := known[column]) is not None:
-                queens.append((r, c))
-        return queens
+                tokens[r * self.size + c] = QUEEN
+        return tokens
 
-    def _peaceful(self, queens: list[Cell], place: str) -> Tensor:
-        """The tokens of a board with these queens, unless two of them attack each other."""
+    def _peaceful(self, board: Tensor, place: str) -> Tensor:
+        """The same board (L,), unless two of its queens attack each other."""
+        queens = [divmod(cell, self.size) for cell in (board == QUEEN).nonzero()[:, 0].tolist()]
         for (r1, c1), (r2, c2) in combinations(queens, 2):
             if r1 == r2 or c1 == c2 or abs(r1 - r2) == abs(c1 - c2):
                 raise UserError(
                     f"{place}: the queens in row {r1 + 1}, column {c1 + 1} and row {r2 + 1}, column {c2 + 1} "
                     "attack each other, expected queens that do not"
                 )
-        tokens = torch.full((self.length,), EMPTY)
-        tokens[[r * self.size + c for r, c in queens]] = QUEEN
-        return tokens
-
-    def format(self, tokens: Sequence[int]) -> str:
-        return "\n".join(" ".join(row) for row in self._rows(tokens))
-
-    def compact(self, tokens: Sequence[int]) -> str:
-        return "/".join(self._rows(tokens))
+        return board
 
     def cells(self, tokens: Sequence[int]) -> list[list[str]]:
-        return [["♛" if cell == "Q" else "" for cell in row] for row in self._rows(tokens)]
-
-    def _rows(self, tokens: Sequence[int]) -> list[str]:
-        cells = "".join("?.Q"[t] for t in tokens)
-        return [cells[i : i + self.size] for i in range(0, self.length, self.size)]
+        return [["♛" if cell == "Q" else "" for cell in row] for row in self.rows(tokens)]
 
 
 def _boards(columns: np.ndarray) -> np.ndarray:

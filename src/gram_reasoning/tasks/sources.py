@@ -15,7 +15,7 @@ import numpy as np
 from gram_reasoning.errors import UserError
 from gram_reasoning.tasks.base import Problems, Task
 from gram_reasoning.tasks.prepared import file_sha256, prepared
-from gram_reasoning.tasks.splits import hashed
+from gram_reasoning.tasks.splits import hashed, row_codes
 
 SPLITS = ("train", "validation", "test")
 
@@ -111,11 +111,7 @@ class SourcedTask(Task):
 
 def order(questions: np.ndarray, seed: int) -> np.ndarray:
     """A fixed pseudo-random order of puzzles that depends on the puzzles alone, not on where they stand."""
-    base = np.uint64(0x9E3779B97F4A7C15)
-    code = np.zeros(len(questions), np.uint64)
-    for column in questions.T:
-        code = hashed(code * base + column)
-    return np.argsort(hashed(code, seed), kind="stable")
+    return np.argsort(hashed(row_codes(questions), seed), kind="stable")
 
 
 def download(hub: str, file: str) -> Path:

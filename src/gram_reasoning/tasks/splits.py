@@ -1,11 +1,39 @@
 """Which inputs are held out: a seeded hash of the input itself decides, not the order in which it was found."""
 
+from abc import abstractmethod
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from gram_reasoning.errors import UserError
 from gram_reasoning.task_configs import SplitConfig
+from gram_reasoning.tasks.base import Problems, Task
+
+
+class HeldOutTask(Task):
+    """A task that makes all its problems itself and holds some out; its config is a SplitConfig."""
+
+    def __init__(self, config: SplitConfig) -> None:
+        super().__init__(config)
+        self._splits: dict[str, Problems] = {}
+
+    @abstractmethod
+    def problems(self) -> Problems:
+        """All distinct inputs with their solutions, of every split together."""
+
+    def codes(self, problems: Problems) -> np.ndarray:
+        """An integer for each input (M,); inputs of one code come into one split."""
+        return row_codes(problems.inputs.numpy()).view(np.int64)
+
+    def split(self, name: str) -> Problems:
+        if not self._splits:
+            problems = self.problems()
+            parts = split_by_code(self.codes(problems), self.config)
+            self._splits = {part: problems.subset(index) for part, index in parts.items()}
+        if name not in self._splits:
+            raise UserError(f"unknown split {name!r}, expected one of {', '.join(self._splits)}")
+        return self._splits[name]
 
 
 def split_by_code(codes: np.ndarray, config: SplitConfig) -> dict[str, Tensor]:
@@ -28,6 +56,15 @@ def split_by_code(codes: np.ndarray, config: SplitConfig) -> dict[str, Tensor]:
     if any(not rows for rows in parts.values()):
         raise UserError(f"task: {M} unique inputs cannot be split, expected more inputs or other shares")
     return {name: torch.from_numpy(np.concatenate(rows)) for name, rows in parts.items()}
+
+
+def row_codes(rows: np.ndarray) -> np.ndarray:
+    """A number for each row (M, cells) that depends on its cells alone: (M,) uint64."""
+    base = np.uint64(0x9E3779B97F4A7C15)
+    code = np.zeros(len(rows), np.uint64)
+    for column in rows.T:
+        code = hashed(code * base + column)
+    return code
 
 
 def hashed(codes: np.ndarray, seed: int = 0) -> np.ndarray:
