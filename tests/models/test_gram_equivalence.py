@@ -190,13 +190,13 @@ class Paper:
         q = self.q(u, e_y, *row)
         return torch.where(seen[:, None, None], q.mean + q.stddev * noise, drawn)
 
-    def kl(self, u: Tensor, e_y: Tensor, row: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Balanced and reduced as in the loss; true, in nats."""
+    def kl(self, u: Tensor, e_y: Tensor, counted: Tensor, row: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Balanced and reduced as in the loss, for answers of `counted` tokens; true, in nats."""
         p, q = self.gaussian("prior_head", u), self.q(u, e_y, *row)
         still_p, still_q = (Normal(d.mean.detach(), d.stddev.detach()) for d in (p, q))
         each = self.c.kl_balance * kl_divergence(still_q, p) + (1 - self.c.kl_balance) * kl_divergence(q, still_p)
         divided_by = (self.c.hidden_size if self.c.kl_channels == "mean" else 1) * (
-            self.length if self.c.kl_positions == "mean" else 1
+            counted if self.c.kl_positions == "mean" else 1
         )
         return each.sum((1, 2)) / divided_by, kl_divergence(still_q, still_p).sum((1, 2))
 
@@ -227,7 +227,7 @@ class Paper:
             h = u + self.epsilon(u, noise[:, t], row, seen, e_y)
             registers.append(h[:, 0].detach())
             if e_y is not None and (last or c.charged_transitions == "all"):
-                charged, true = self.kl(u, e_y, row)
+                charged, true = self.kl(u, e_y, (answer != IGNORE).sum(1).clamp(min=1), row)
                 kl, nats = kl + charged * batch.is_posterior, nats + true * batch.is_posterior
         logits = self.logits(h)
         rows = []

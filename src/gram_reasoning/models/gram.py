@@ -300,7 +300,7 @@ class Gram(RecursiveModel):
         if target is not None:
             early = [self._heads(u, target, budget) for u in proposals] if c.charged_transitions == "all" else []
             for pair in [*early, (prior, posterior)]:
-                charged, true = self._kl(*pair)
+                charged, true = self._kl(*pair, counted)
                 losses["kl"] = losses["kl"] + charged * batch.is_posterior
                 true_kl = true_kl + true * batch.is_posterior
 
@@ -331,14 +331,16 @@ class Gram(RecursiveModel):
         carried = SlotState(latent.detach(), steps, state.limit, state.may_halt_from, done, all_registers)
         return StepOutput(losses, metrics, carried, logits.detach())
 
-    def _kl(self, prior: DiagonalGaussian | None, posterior: DiagonalGaussian | None) -> tuple[Tensor, Tensor]:
-        """The balanced KL, reduced as configured, and the true KL in nats: both (B,)."""
+    def _kl(
+        self, prior: DiagonalGaussian | None, posterior: DiagonalGaussian | None, counted: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The balanced KL, reduced as configured, and the true KL in nats, of answers of `counted` tokens: both (B,)."""
         assert prior is not None
         assert posterior is not None
         elements = balanced_kl(posterior, prior, self.config.kl_balance)  # its value is the KL
         charged = elements.sum(2) if self.config.kl_channels == "sum" else elements.mean(2)
-        # A mean over positions is taken over the L answer tokens, like the cross-entropy's.
-        charged = charged.sum(1) / (1 if self.config.kl_positions == "sum" else self.length)
+        # A mean over positions is taken over the answer tokens that count, like the cross-entropy's.
+        charged = charged.sum(1) / (1 if self.config.kl_positions == "sum" else counted)
         return charged, elements.detach().sum((1, 2))
 
     @torch.no_grad()
@@ -347,6 +349,7 @@ class Gram(RecursiveModel):
         target = self.embed_target(batch.targets) if self.guided else None
         latent = self.initial_state(len(batch.inputs))
         high, low = latent.high, latent.low
+        counted = (batch.targets != IGNORE).sum(1).clamp(min=1)
         kl, cross_entropy, loudness = [], [], []
         for n in range(steps):
             budget = self.budget(batch, torch.full((len(high),), n, device=high.device))
@@ -357,7 +360,7 @@ class Gram(RecursiveModel):
                 prior, posterior = self._heads(proposal, visible, budget)
                 high = self._perturb(proposal, _by_role(prior, posterior, batch), noise[:, n, t])
                 zero = torch.zeros(len(high), device=high.device)
-                kl.append(zero if visible is None else self._kl(prior, posterior)[1] * batch.is_posterior)
+                kl.append(zero if visible is None else self._kl(prior, posterior, counted)[1] * batch.is_posterior)
                 if prior is not None and self.config.guidance != "mean":
                     loudness.append((prior.mean.abs() / prior.std).mean((1, 2)))
             logits = self.decode(LatentState(high, low)).transpose(1, 2)
