@@ -334,7 +334,7 @@ class Gram(RecursiveModel):
     def _kl(
         self, prior: DiagonalGaussian | None, posterior: DiagonalGaussian | None, counted: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The balanced KL, reduced as configured, and the true KL in nats, of answers of `counted` tokens: both (B,)."""
+        """The balanced KL, reduced as configured over `counted` tokens, and the true KL in nats: (B,)."""
         assert prior is not None
         assert posterior is not None
         elements = balanced_kl(posterior, prior, self.config.kl_balance)  # its value is the KL
