@@ -116,9 +116,9 @@ PINNED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def debug_recipe(**changes: dict[str, Any]) -> Recipe:
+def debug_recipe(name: str = "nqueens7-pocket-debug", /, **changes: dict[str, Any]) -> Recipe:
     """A tiny run in fp32, with changes by part; it stays the same when recipes are tuned."""
-    base = get_recipe("nqueens7-pocket-debug")
+    base = get_recipe(name)
     parts = {
         part: replace(getattr(base, part), **{**PINNED.get(part, {}), **changes.get(part, {})})
         for part in ("task", "model", "train")

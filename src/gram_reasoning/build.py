@@ -11,6 +11,7 @@ from gram_reasoning.errors import UserError, check
 from gram_reasoning.hub import BUNDLED, find_model
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.task_configs import KINDS, TaskConfig
+from gram_reasoning.tasks.arc import Arc
 from gram_reasoning.tasks.base import Block, Task
 from gram_reasoning.tasks.graph_coloring import GraphColoring
 from gram_reasoning.tasks.maze import Maze
@@ -19,7 +20,9 @@ from gram_reasoning.tasks.sudoku import Sudoku
 from gram_reasoning.tasks.sudoku_generation import SudokuGeneration
 from gram_reasoning.training import checkpoint
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (NQueens, GraphColoring, Sudoku, SudokuGeneration, Maze)}
+TASKS: dict[str, type[Task]] = {
+    task.name: task for task in (NQueens, GraphColoring, Sudoku, SudokuGeneration, Maze, Arc)
+}
 """Every kind of task and its class; the names are the kinds of their configs."""
 
 
@@ -41,7 +44,7 @@ def build_model(recipe: Recipe, task: Task) -> Gram:
     """The recipe's model with fresh weights, drawn from the recipe's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.train.seed)
-        return Gram(recipe.model, task.length, task.vocab)
+        return Gram(recipe.model, task.length, task.vocab, len(task.owners) * task.disguises)
 
 
 def bundled_model(kind: str, lines: Block, where: str) -> Path:
@@ -72,6 +75,14 @@ def load_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def _owners(config: dict[str, Any], path: Path) -> tuple[str, ...]:
+    """Whose vectors a model has, in the order of its table."""
+    owners = config.get("owners", [])
+    if not isinstance(owners, list) or not all(isinstance(name, str) for name in owners):
+        raise UserError(f"{path}: owners are {str(owners)[:40]!r}, expected a list of names")
+    return tuple(owners)
+
+
 def load_model(name: str | Path, device: torch.device | str = "cpu") -> tuple[Recipe, Task, Gram]:
     """A trained model, by a path, the name of one in the package, or `owner/name` on the Hub; averaged weights.
 
@@ -79,12 +90,15 @@ def load_model(name: str | Path, device: torch.device | str = "cpu") -> tuple[Re
         UserError: there is none, or it is something else, or part of it.
     """
     folder = model_folder(name)
-    recipe: Recipe = from_json(Recipe, load_config(folder)["recipe"], str(folder / "config.json"))
+    config = load_config(folder)
+    recipe: Recipe = from_json(Recipe, config["recipe"], str(folder / "config.json"))
     task = build_task(recipe)
+    task.know(_owners(config, folder / "config.json"))
     path = folder / "model.safetensors"
     weights = checkpoint.load_weights(folder)
     c, held = recipe.model, sum(tensor.numel() for tensor in weights.values())
     asked = c.num_layers * c.hidden_size * c.mlp_size + c.prefix_tokens * c.hidden_size
+    asked += c.hidden_size * len(task.owners) * task.disguises
     asked += c.mixer_size * c.prefix_tokens if c.token_mixer == "mlp" else 0
     if asked > held:  # before that much memory is taken
         raise UserError(f"{path}: {held} numbers, expected at least the {asked} that config.json asks for")

@@ -193,6 +193,8 @@ class EvalOptions:
     """The probability of being right at which it does."""
     select: Literal["majority", "lprm", "first"] = "majority"
     """Which answer counts as the model's choice."""
+    views: int | None = None
+    """Disguises in which each input is solved, whose answers vote (ARC); the default is the recipe's."""
     limit: int | None = None
     """Only the first so many inputs."""
     random_start: bool = False
@@ -211,6 +213,8 @@ class EvalOptions:
     """Seconds after which one of several processes that does not answer counts as lost."""
     json: Path | None = None
     """Also write every number to this file."""
+    submission: Path | None = None
+    """Also write the answers to hand in, as a submission.json (ARC)."""
 
 
 def _eval(arguments: list[str]) -> int:
@@ -218,6 +222,9 @@ def _eval(arguments: list[str]) -> int:
     name, rest = named(arguments, "the folder of a run or a model", EvalOptions, prog, example)
     options = parse(EvalOptions, rest, prog, example)
     can_write(options.json)
+    can_write(options.submission)
+    if options.submission is not None and options.limit is not None:
+        raise UserError("--submission: expected all inputs, without --limit")
 
     import torch
 
@@ -236,12 +243,19 @@ def _eval(arguments: list[str]) -> int:
             in_range("limit", options.limit, 1)
             problems = problems.subset(torch.arange(min(options.limit, len(problems))))
         with progress(f"evaluating {name}") as tick:
-            result = evaluate(model, task, problems, sampler, options.select, tick, processes)
+            views = recipe.evaluation.views if options.views is None else options.views
+            handed_in: list[torch.Tensor] = []
+            result = evaluate(model, task, problems, sampler, options.select, tick, processes, views, handed_in.append)
     result = {"checkpoint": name, "recipe": recipe.name, "split": options.split, "seed": options.seed, **result}
     result |= provenance(["eval", *arguments], time.perf_counter() - start, processes.device)
     print(evaluation_table(result))
     if options.json and speaks():
         write_lines(options.json, [json.dumps(result, indent=1)])
+    if options.submission and speaks():
+        submission = task.submission(problems, *handed_in)
+        if submission is None:
+            raise UserError(f"--submission: {task.name} has none, expected a model of a task that is handed in (arc)")
+        write_lines(options.submission, [json.dumps(submission)])
     return 0
 
 

@@ -153,6 +153,10 @@ class TrainConfig:
     """AdamW's second decay rate."""
     clip: float = 1.0
     """Largest gradient norm."""
+    identity_lr: float = 1e-2
+    """Learning rate of the identities' vectors (signSGD), where a task has them; the same schedule as the others."""
+    identity_decay: float = 0.1
+    """Decay of the identities' vectors that a step touches."""
     warmup_steps: int = 2000
     """Steps over which the learning rate rises from 0."""
     lr_schedule: Literal["constant", "cosine"] = "constant"
@@ -189,13 +193,14 @@ class TrainConfig:
             check(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "at least 0")
         for name in ("prior_share", "halt_exploration", "beta_hold"):
             check(0 <= getattr(self, name) <= 1, f"train.{name}", getattr(self, name), "a share in [0, 1]")
-        for name in ("lr", "muon_lr", "clip"):
+        for name in ("lr", "muon_lr", "clip", "identity_lr"):
             check(getattr(self, name) > 0, f"train.{name}", getattr(self, name), "above 0")
         check(self.beta_final is None or self.beta_final > 0, "train.beta_final", self.beta_final, "above 0")
         for name in ("beta1", "beta2"):
             check(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "a decay in [0, 1)")
         check(0 <= self.ema < 1, "train.ema", self.ema, "a decay in [0, 1)")
-        check(self.weight_decay >= 0, "train.weight_decay", self.weight_decay, "at least 0")
+        for name in ("weight_decay", "identity_decay"):
+            check(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "at least 0")
         part = self.trajectories_per_input * self.accumulation
         check(
             self.batch_size % part == 0,
@@ -213,10 +218,13 @@ class EvalConfig:
     """Trajectories for each input."""
     steps: int | None = None
     """Supervision steps of each; None means as many as in training."""
+    views: int = 1
+    """Disguises in which each input is solved; their answers vote. Only tasks with identities have more than one."""
 
     def __post_init__(self) -> None:
         check(self.samples >= 1, "evaluation.samples", self.samples, "at least 1")
         check(self.steps is None or self.steps >= 1, "evaluation.steps", self.steps, "at least 1")
+        check(self.views >= 1, "evaluation.views", self.views, "at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -230,6 +230,55 @@ class SudokuGenerationConfig(TaskConfig):
         return replace(self, boards=100)
 
 
-CONFIGS = (NQueensConfig, GraphColoringConfig, SudokuConfig, SudokuGenerationConfig, MazeConfig)
+@dataclass(frozen=True, kw_only=True)
+class ArcConfig(TaskConfig):
+    """ARC-AGI: tell from a few demonstrations what to do with a grid. Demonstrations are learnt, test pairs never.
+
+    A set of tasks is `official`, `shipped` (five small ones of our own, as training set), `none`, a folder of JSON
+    files with a task each, or a combined file NAME_challenges.json with its NAME_solutions.json beside it.
+    """
+
+    kind: ClassVar[str] = "arc"
+
+    version: Literal[1, 2] = 1
+    """Which ARC-AGI the official training and evaluation sets are."""
+    training: str = "official"
+    """Set whose demonstrations are learnt; its test pairs are looked at during training, but not learnt."""
+    evaluation: str = "official"
+    """Set whose demonstrations are learnt too, and whose test pairs judge."""
+    concept: str = "official"
+    """A further set whose demonstrations are learnt: officially ConceptARC."""
+    only: str | None = None
+    """Names of tasks, joined by commas: only those."""
+    canvas: int = 30
+    """Side of the square on which grids lie; a task with a larger grid is refused."""
+    augmentations: int = 1000
+    """Disguises of each task, one vector each: turned and mirrored, colours exchanged; the first is none."""
+    split_seed: int = 0
+    """Which disguises."""
+    translate: bool = True
+    """Train with grids at a random place of the canvas."""
+    monitor: Literal["tests", "demonstrations"] = "tests"
+    """What evaluations during training look at: test pairs of the training set, or the demonstrations learnt."""
+    allow_leak: bool = False
+    """Learn from tasks that are also in the evaluation set."""
+
+    def __post_init__(self) -> None:
+        check(2 <= self.canvas <= 30, "task.canvas", self.canvas, "2 to 30")
+        check(1 <= self.augmentations <= 10_000, "task.augmentations", self.augmentations, "1 to 10000")
+        check(self.evaluation != "shipped", "task.evaluation", self.evaluation, "a set, or none; `shipped` is to learn")
+        check(self.concept != "shipped", "task.concept", self.concept, "a set, or none; `shipped` is a training set")
+        some = self.training != "none" or self.evaluation != "none"
+        check(some, "task.training", self.training, "a set, where task.evaluation is none")
+        tests = self.monitor == "demonstrations" or "none" not in (self.training, self.evaluation)
+        check(tests, "task.monitor", self.monitor, "demonstrations, where training or evaluation set is none")
+
+    def small(self) -> Self:
+        sets = {"training": "shipped", "evaluation": "none", "concept": "none"}
+        few = {"canvas": 10, "augmentations": 4, "only": None, "monitor": "demonstrations"}
+        return replace(self, **sets, **few)
+
+
+CONFIGS = (NQueensConfig, GraphColoringConfig, SudokuConfig, SudokuGenerationConfig, MazeConfig, ArcConfig)
 KINDS: dict[str, type[TaskConfig]] = {config.kind: config for config in CONFIGS}
 """Every kind of task and its config; `build.register` adds one of your own."""

@@ -51,6 +51,7 @@ class Batch:
     targets: Tensor  # y (B, L) int64, IGNORE where no loss
     is_posterior: Tensor  # the slot's role (B,) bool
     is_open: Tensor  # whether more than one solution of x is known (B,) bool
+    identity: Tensor | None = None  # vector of what x belongs to (B, D), where the model learns one
 
 
 class Referee(Protocol):

@@ -216,6 +216,7 @@ class Case:
     train: dict[str, Any] = field(default_factory=dict)
     fit: bool = False
     runs: bool = True
+    recipe: str = "nqueens7-pocket-debug"
 
 
 def log_steps(kind: str) -> Callable[[Trainer], list[int]]:
@@ -295,6 +296,8 @@ CASES: dict[str, Case] = {
     "train.beta_final": Case(0.01),
     "train.beta_hold": Case(0.5, train={"beta_final": 0.01}),
     "train.ema": Case(0.05, lambda run: run.average.weights),
+    "train.identity_lr": Case(0.5, recipe="arc-pocket-debug"),
+    "train.identity_decay": Case(0.5, recipe="arc-pocket-debug"),
     "train.precision": Case("bf16"),
     "train.compile": Case("kernels", lambda run: run.forward == run._forward, runs=False),
     "train.log_every": Case(1, log_steps("train"), fit=True),
@@ -316,8 +319,8 @@ def frozen(value: Any) -> Any:
 
 
 @lru_cache
-def base(model: tuple[tuple[str, Any], ...], train: tuple[tuple[str, Any], ...]) -> Trainer:
-    run = make_trainer(debug_recipe(model=dict(model), train=dict(train)), Path("unused"))
+def base(recipe: str, model: tuple[tuple[str, Any], ...], train: tuple[tuple[str, Any], ...]) -> Trainer:
+    run = make_trainer(debug_recipe(recipe, model=dict(model), train=dict(train)), Path("unused"))
     for _ in range(6):
         run.train_step()
     return run
@@ -330,7 +333,7 @@ def observed(case: Case, run: Path, model: dict[str, Any], train: dict[str, Any]
         return case.sees(fitted)
     if case.sees is forward_rows or not case.runs:
         return case.sees(make_trainer(debug_recipe(model=model, train=train), run))
-    return case.sees(base(tuple(sorted(model.items())), tuple(sorted(train.items()))))
+    return case.sees(base(case.recipe, tuple(sorted(model.items())), tuple(sorted(train.items()))))
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -340,7 +343,7 @@ def test_every_field_is_reached(name: str, tmp_path: Path):
     part, entry = name.split(".")
     changed = {"model": dict(case.model), "train": dict(case.train)}
     changed[part][entry] = case.value
-    default = getattr(getattr(debug_recipe(model=case.model, train=case.train), part), entry)
+    default = getattr(getattr(debug_recipe(case.recipe, model=case.model, train=case.train), part), entry)
     assert default != case.value
     one = observed(case, tmp_path / "one", case.model, case.train)
     other = observed(case, tmp_path / "other", changed["model"], changed["train"])

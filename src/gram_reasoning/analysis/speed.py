@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from gram_reasoning import __version__
-from gram_reasoning.evaluation.evaluator import chosen, judge
+from gram_reasoning.evaluation.evaluator import attempts, identity_vectors, judge
 from gram_reasoning.evaluation.metrics import wilson
 from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.models.base import RecursiveModel
@@ -94,8 +94,9 @@ def sampler_speed(
 ) -> dict[str, Any]:
     """Time, average number of supervision steps and accuracy of sampling all problems."""
     device = next(model.parameters()).device
-    candidates = sample(model, problems.inputs, config)
-    times = seconds(lambda: sample(model, problems.inputs, config), device, repeats, warmup=0)
+    vectors = identity_vectors(model, problems)
+    candidates = sample(model, problems.inputs, config, identity=vectors)
+    times = seconds(lambda: sample(model, problems.inputs, config, identity=vectors), device, repeats, warmup=0)
     found = judge(task, problems, candidates)
     result = {
         "inputs": len(problems),
@@ -109,7 +110,7 @@ def sampler_speed(
         "mean_steps": float(candidates.steps.float().mean()),
     }
     if found is not None:
-        right = float(found.valid[range(len(problems)), chosen(candidates, "majority")].mean())
+        right = float(found.valid[range(len(problems)), attempts(candidates, "majority", 1)[:, 0]].mean())
         result["selected_accuracy"] = right
         result["selected_interval"] = list(wilson(right * len(problems), len(problems)))
         result["sample_accuracy"] = float(found.valid.mean())
@@ -117,9 +118,9 @@ def sampler_speed(
 
 
 def sampler_memory(
-    model: RecursiveModel, inputs: torch.Tensor, widths: Sequence[int], steps: int
+    model: RecursiveModel, problems: Problems, widths: Sequence[int], steps: int
 ) -> list[dict[str, Any]]:
-    """Peak memory of sampling each number of trajectories for one input.
+    """Peak memory of sampling each number of trajectories for each problem.
 
     On a GPU the peak of what PyTorch holds; on CPU the largest the process has been so far, which is why the
     widths must rise and nothing large may have run before.
@@ -129,12 +130,13 @@ def sampler_memory(
     for width in widths:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        sample(model, inputs, SamplerConfig(samples=width, steps=steps))
+        config = SamplerConfig(samples=width, steps=steps)
+        sample(model, problems.inputs, config, identity=identity_vectors(model, problems))
         if device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(device)
         else:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        rows.append({"samples": width, "inputs": len(inputs), "peak_mb": round(peak / 1e6, 1)})
+        rows.append({"samples": width, "inputs": len(problems), "peak_mb": round(peak / 1e6, 1)})
     return rows
 
 

@@ -81,7 +81,7 @@ def measure(recipe: Recipe, options: BenchOptions, device: Any) -> dict[str, Any
     problems = problems.subset(torch.arange(min(options.inputs, len(problems))))
     longest = model.supervision_steps
     if "memory" in options.parts:  # first: on CPU the peak is that of the whole process so far
-        result["memory"] = speed.sampler_memory(model, problems.inputs[:1], WIDTHS, min(2, longest))
+        result["memory"] = speed.sampler_memory(model, problems.subset(torch.arange(1)), WIDTHS, min(2, longest))
     if "step" in options.parts:
         result["rates"] = rates = {
             "bf16": speed.matrix_rate(device, torch.bfloat16),

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, TextIO, TypeVar
 
 from gram_reasoning.errors import UserError
 
-LONGEST_LINE = 2**20
+LONGEST_LINE = 2**23
 """Bytes of a line: more is no puzzle, but a file of another kind."""
 
 Item = TypeVar("Item")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gram_reasoning import noise
-from gram_reasoning.evaluation.metrics import Found, summarize, tally
+from gram_reasoning.evaluation.metrics import Found, passed, summarize, tally
 from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.inference.select import Rule, in_standard_form, rank
 from gram_reasoning.models.base import RecursiveModel
@@ -25,24 +25,37 @@ def evaluate(
     rule: Rule = "majority",
     tick: Callable[[int, int], None] = lambda done, total: None,
     processes: Processes = ALONE,
+    views: int = 1,
+    hand_in: Callable[[Tensor], None] = lambda answers: None,
 ) -> dict[str, Any]:
     """What the answers to `problems` are worth, with the average number of steps.
 
     Accuracy and coverage by the rules (metrics.summarize), conflicts and the task's own measures, each where the task
     has it. Several processes share the trajectories; each gets the whole result.
+
+    Args:
+        views: disguises in which each input is solved (Task.disguised).
+        hand_in: told the answers that would be handed in, best first (M, task.attempts, L).
     """
-    candidates = sample(model, problems.inputs, config, tick=tick, processes=processes)
-    candidates = in_standard_form(task, problems.inputs, candidates)
+    shown = task.disguised(problems, views)
+    vectors = identity_vectors(model, shown)
+    candidates = sample(model, shown.inputs, config, tick=tick, processes=processes, identity=vectors)
+    candidates = in_standard_form(task, shown.inputs, candidates, shown.identity, views)
     result: dict[str, Any] = {
         "steps": config.steps,
         "halting": config.halting,
         "mean_steps": float(candidates.steps.float().mean()),
         "select": rule,
         "inputs": len(problems),
-        "samples": config.samples,
+        "samples": config.samples * views,
     }
     if (found := judge(task, problems, candidates)) is not None:
-        result |= summarize(found, chosen(candidates, rule))
+        best = attempts(candidates, rule, task.attempts)
+        result |= summarize(found, best[:, 0])
+        if task.attempts > 1:
+            owners = None if problems.identity is None else problems.identity.cpu().numpy()
+            result["pass"] = passed(found, best, owners)
+        hand_in(torch.stack([answers[rows] for answers, rows in zip(candidates.answers.cpu(), best, strict=True)]))
     if (conflicts := task.conflicts(*_rows(problems, candidates))) is not None:
         mean = float(conflicts.float().mean())
         result["conflicts"] = {"mean": mean, "sum_over_inputs": mean * len(problems)}
@@ -51,18 +64,28 @@ def evaluate(
     return result
 
 
-def chosen(candidates: Candidates, rule: Rule) -> np.ndarray:
-    """The sample that stands for each input under a selection rule: (M,)."""
+def identity_vectors(model: RecursiveModel, problems: Problems) -> Tensor | None:
+    """What the model learnt of the identity of each problem: (M, D)."""
+    if problems.identity is None or model.identities is None:
+        return None
+    return model.identities(problems.identity.to(model.identities.vectors.device))
+
+
+def attempts(candidates: Candidates, rule: Rule, number: int) -> np.ndarray:
+    """The samples whose answers are the best `number` of each input under a selection rule: (M, number).
+
+    Where fewer differ, the best comes again.
+    """
     pairs = zip(candidates.answers.cpu(), candidates.values.cpu(), strict=True)
-    return np.array([rank(answers, values, rule)[0].first for answers, values in pairs])
+    ranked = [[a.first for a in rank(answers, values, rule)[:number]] for answers, values in pairs]
+    return np.array([rows + rows[:1] * (number - len(rows)) for rows in ranked])
 
 
 def judge(task: Task, problems: Problems, candidates: Candidates) -> Found | None:
-    """Which sampled answers are right, and how many of them differ; None for a task without rules."""
-    reward = task.reward(*_rows(problems, candidates))
-    if reward is None:
+    """Which sampled answers are right, and how many of them differ; None where nobody can tell."""
+    valid = task.right(candidates.answers, problems)
+    if valid is None:
         return None
-    valid = (reward == 1).view(candidates.values.shape)
     answers, solutions = candidates.answers.cpu().numpy(), problems.count.cpu().numpy()
     return tally(answers, valid.cpu().numpy(), solutions, problems.complete)
 
@@ -93,7 +116,9 @@ def bounds(
     drawn = noise.choice(noise.keys(seed, "elbo target", rows), problems.count[own])
     targets = learnt(problems.solution(rows, drawn))
     posterior = torch.ones(len(rows), dtype=torch.bool, device=device)
-    batch = Batch(problems.inputs[own].long(), targets, posterior, problems.count[own].float().log())
+    vectors = identity_vectors(model, problems)
+    vectors = None if vectors is None else vectors[own]
+    batch = Batch(problems.inputs[own].long(), targets, posterior, problems.count[own].float().log(), vectors)
     steps = model.supervision_steps
     draws = noise.normal(noise.keys(seed, "elbo noise", rows), (steps, *model.noise_shape()))
     out = model.posterior_rollout(batch, steps, draws)

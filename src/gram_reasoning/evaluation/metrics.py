@@ -84,6 +84,19 @@ def summarize(found: Found, chosen: np.ndarray) -> dict[str, Any]:
     return result
 
 
+def passed(found: Found, attempts: np.ndarray, owners: np.ndarray | None) -> dict[str, float]:
+    """pass@k: the share of an owner's inputs that one of the best k answers solves, as a mean over owners.
+
+    Args:
+        attempts: samples with the best answers of each input, best first (M, most k).
+        owners: what each input belongs to (M,); None where each stands for itself.
+    """
+    right = np.maximum.accumulate(np.take_along_axis(found.valid, attempts, 1), 1)
+    groups = np.unique(np.arange(len(right)) if owners is None else owners, return_inverse=True)[1]
+    share = [np.bincount(groups, column) / np.bincount(groups) for column in right.T]
+    return {f"pass@{k}": float(column.mean()) for k, column in enumerate(share, 1)}
+
+
 def _coverage(n: np.ndarray, distinct: np.ndarray, protocol: str) -> float:
     if protocol == "macro":
         return float((distinct / n).mean())

@@ -64,6 +64,8 @@ def _further(result: dict[str, Any]) -> list[str]:
     if "conflicts" in result:
         mean, total = result["conflicts"]["mean"], result["conflicts"]["sum_over_inputs"]
         lines.append(f"violated constraints: {mean:.3f} an answer, {total:.1f} over all inputs")
+    for name, value in result.get("pass", {}).items():
+        lines.append(f"{name}: {100 * value:.1f} (mean over what the inputs belong to)")
     for name, value in result.get("measures", {}).items():
         lines.append(f"{name.replace('_', ' ')}: {f'{value:.4g}' if isinstance(value, float) else value}")
     return ["\n".join(lines)] if lines else []

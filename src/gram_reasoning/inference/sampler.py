@@ -67,6 +67,7 @@ def sample(
     first_input: int = 0,
     tick: Callable[[int, int], None] = lambda done, total: None,
     processes: Processes = ALONE,
+    identity: Tensor | None = None,
 ) -> Candidates:
     """Sample `config.samples` answers for each input.
 
@@ -76,13 +77,15 @@ def sample(
             gives in one call.
         tick: told from time to time how many of how many trajectories are done.
         processes: share the trajectories; each gets all candidates.
+        identity: the vector of each input's identity (M, D), for a model that learnt some.
 
     Returns:
         Candidates on the model's device.
     """
     device = next(model.parameters()).device
     with autocast(device, config.precision):
-        return _sample(model, inputs.to(device).long(), config, first_input, tick, processes)
+        identity = None if identity is None else identity.to(device)
+        return _sample(model, inputs.to(device).long(), config, first_input, tick, processes, identity)
 
 
 def _sample(
@@ -92,6 +95,7 @@ def _sample(
     first_input: int,
     tick: Callable[[int, int], None],
     processes: Processes,
+    identity: Tensor | None,
 ) -> Candidates:
     device = inputs.device
     N, everyone = config.samples, len(inputs) * config.samples
@@ -114,8 +118,12 @@ def _sample(
         keys = noise.keys(config.seed, "start", first_input + number // N, number % N)
         return model.initial_state(len(trajectory), noise.normal(keys, model.start_shape()))
 
+    def context_of(trajectory: Tensor) -> Tensor:
+        row = (own.start + trajectory.clamp(max=total - 1)) // N  # an empty place repeats the last
+        return model.encode(inputs[row], None if identity is None else identity[row])
+
     latent = start(trajectory)
-    context = model.encode(inputs[(own.start + trajectory) // N])
+    context = context_of(trajectory)
     turn = 0
     while rows:
         number = own.start + trajectory
@@ -137,7 +145,7 @@ def _sample(
         steps = torch.where(done, 0, steps)
         latent = latent.where(done, start(trajectory))
         if device.type != "cpu" and config.halting and turn % LOOK_EVERY:
-            context = model.encode(inputs[_input(own, trajectory, N)])
+            context = context_of(trajectory)
             continue
         going = trajectory < total
         left = int(going.sum())
@@ -147,12 +155,7 @@ def _sample(
             trajectory, steps, rows = trajectory[keep], steps[keep], left
             latent = LatentState(latent.high[keep], latent.low[keep])
             stored = LatentState(stored.high[:left], stored.low[:left])
-        context = model.encode(inputs[_input(own, trajectory, N)])
+        context = context_of(trajectory)
     shape = (len(inputs), N)
     found = [processes.gather(t[:total], everyone) for t in (answers, values, taken)]
     return Candidates(found[0].view(*shape, inputs.shape[1]), found[1].view(shape), found[2].view(shape))
-
-
-def _input(own: range, trajectory: Tensor, N: int) -> Tensor:
-    """The row of `inputs` that each trajectory works on; an empty place repeats the last."""
-    return (own.start + trajectory.clamp(max=len(own) - 1)) // N

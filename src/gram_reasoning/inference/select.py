@@ -43,13 +43,27 @@ def rank(answers: Tensor, values: Tensor, rule: Rule) -> list[RankedAnswer]:
     order = {
         "majority": lambda a: (-a.votes, -a.value, a.first),
         "lprm": lambda a: (-a.value, a.first),
-        "first": lambda a: a.first,
+        "first": lambda a: (a.first,),
     }
-    return sorted(ranked, key=order[rule])
+    return sorted(ranked, key=lambda a: (not any(a.answer), *order[rule](a)))  # padding alone is no answer: last
 
 
-def in_standard_form(task: Task, inputs: Tensor, candidates: Candidates) -> Candidates:
-    """Every answer in the task's standard form, so that answers that count as one are equal. inputs (M, L)."""
+def in_standard_form(
+    task: Task, inputs: Tensor, candidates: Candidates, identity: Tensor | None = None, views: int = 1
+) -> Candidates:
+    """Every answer in the task's standard form, so that answers that count as one are equal.
+
+    Args:
+        inputs: (M, L).
+        identity: the number of each input's identity (M,), in a task with owners: its disguise is taken off.
+        views: so many inputs after each other are one problem; their candidates are put together.
+    """
     M, N, L = candidates.answers.shape
-    rows = inputs.to(candidates.answers.device).long().repeat_interleave(N, 0)
-    return replace(candidates, answers=task.canonical(candidates.answers.view(M * N, L), rows).view(M, N, L))
+    device = candidates.answers.device
+    rows = inputs.to(device).long().repeat_interleave(N, 0)
+    answers = task.canonical(candidates.answers.view(M * N, L), rows)
+    if identity is not None:
+        answers = task.undisguise(answers, identity.to(device).repeat_interleave(N))
+    shape = (M // views, views * N)
+    values, steps = candidates.values.view(shape), candidates.steps.view(shape)
+    return replace(candidates, answers=answers.view(*shape, L), values=values, steps=steps)

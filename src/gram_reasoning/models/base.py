@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from gram_reasoning.nn.identity import IdentityTable
 from gram_reasoning.types import Batch, LatentState, Referee, SlotState, StepOutput
 
 
@@ -12,6 +13,8 @@ class RecursiveModel(nn.Module, ABC):
 
     supervision_steps: int
     """Supervision steps of a training trajectory (N_sup)."""
+    identities: IdentityTable | None
+    """The vector of each identity, for a task whose inputs belong to one (see Task.owners)."""
 
     @abstractmethod
     def forward(self, batch: Batch, state: SlotState, noise: Tensor, referee: Referee) -> StepOutput:
@@ -38,8 +41,8 @@ class RecursiveModel(nn.Module, ABC):
         """Slots at the start of a trajectory."""
 
     @abstractmethod
-    def encode(self, inputs: Tensor) -> Tensor:
-        """e_x: inputs (B, L) -> (B, S, D). Computed once a trajectory."""
+    def encode(self, inputs: Tensor, identity: Tensor | None = None) -> Tensor:
+        """e_x: inputs (B, L) and the vectors of their identities (B, D), if any -> (B, S, D). Once a trajectory."""
 
     @abstractmethod
     def initial_state(self, rows: int, draws: Tensor | None = None) -> LatentState:

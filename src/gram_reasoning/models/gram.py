@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from gram_reasoning.config import GramConfig
 from gram_reasoning.models.base import RecursiveModel
 from gram_reasoning.nn.distributions import DiagonalGaussian, balanced_kl
+from gram_reasoning.nn.identity import IdentityTable
 from gram_reasoning.nn.layers import Attention, Block, Linear, SequenceMLP, SwiGLU, rotary_table, truncated_normal_
 from gram_reasoning.types import IGNORE, Batch, LatentState, Referee, SlotState, StepOutput
 
@@ -114,12 +115,13 @@ class Gram(RecursiveModel):
         config: see GramConfig; `guidance="none"` is the deterministic twin.
         length: L, tokens of an input and of an answer.
         vocab: V, token values.
+        identities: rows of the table of identities; the vector of a row's identity stands first in its prefix.
     """
 
     initial_latent: Tensor  # z_0, for h and l (2, 1 or S, D)
     rotary: Tensor | None
 
-    def __init__(self, config: GramConfig, length: int, vocab: int) -> None:
+    def __init__(self, config: GramConfig, length: int, vocab: int, identities: int = 0) -> None:
         super().__init__()
         D, P = config.hidden_size, config.prefix_tokens
         S = P + length
@@ -128,7 +130,9 @@ class Gram(RecursiveModel):
         self.length, self.vocab, self.positions = length, vocab, S
 
         self.token_embedding = nn.Parameter(truncated_normal_(torch.empty(vocab, D), std=1 / math.sqrt(D)))
-        self.prefix = nn.Parameter(truncated_normal_(torch.empty(P, D), std=1 / math.sqrt(D)))
+        self.identities = IdentityTable(identities, D) if identities else None
+        fixed = P - bool(identities)  # prefix tokens that all inputs share
+        self.prefix = nn.Parameter(truncated_normal_(torch.empty(fixed, D), std=1 / math.sqrt(D)))
         self.core = HierarchicalCore(config, S) if config.core == "hierarchical" else FlatCore(config, S)
         if config.positions == "learned":
             self.position_embedding = nn.Parameter(truncated_normal_(torch.empty(length, D), std=1 / math.sqrt(D)))
@@ -160,11 +164,13 @@ class Gram(RecursiveModel):
     def noise_shape(self) -> tuple[int, ...]:
         return (self.config.transitions, self.positions, self.config.hidden_size)
 
-    def encode(self, inputs: Tensor) -> Tensor:
+    def encode(self, inputs: Tensor, identity: Tensor | None = None) -> Tensor:
         tokens = F.embedding(inputs, self.token_embedding)
         if self.config.positions == "learned":
             tokens = tokens + self.position_embedding
         prefix = self.prefix.expand(len(inputs), -1, -1)
+        if identity is not None:
+            prefix = torch.cat([identity[:, None], prefix], dim=1)
         return torch.cat([prefix, tokens], dim=1) * math.sqrt(self.config.hidden_size)
 
     def start_shape(self) -> tuple[int, ...]:
@@ -267,7 +273,7 @@ class Gram(RecursiveModel):
 
     def forward(self, batch: Batch, state: SlotState, noise: Tensor, referee: Referee) -> StepOutput:
         c, T = self.config, self.config.transitions
-        context = self.encode(batch.inputs)
+        context = self.encode(batch.inputs, batch.identity)
         target = self.embed_target(batch.targets) if self.guided else None
         budget = self.budget(batch, state.steps)
         high, low = state.latent.high, state.latent.low
@@ -345,7 +351,7 @@ class Gram(RecursiveModel):
 
     @torch.no_grad()
     def posterior_rollout(self, batch: Batch, steps: int, noise: Tensor) -> dict[str, Tensor]:
-        context = self.encode(batch.inputs)
+        context = self.encode(batch.inputs, batch.identity)
         target = self.embed_target(batch.targets) if self.guided else None
         latent = self.initial_state(len(batch.inputs))
         high, low = latent.high, latent.low

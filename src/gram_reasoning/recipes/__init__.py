@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gram_reasoning.config import Recipe
 from gram_reasoning.errors import UserError
+from gram_reasoning.recipes.arc import RECIPES as ARC
 from gram_reasoning.recipes.graph_coloring import RECIPES as GRAPH_COLORING
 from gram_reasoning.recipes.maze import RECIPES as MAZE
 from gram_reasoning.recipes.nqueens import RECIPES as NQUEENS
@@ -43,7 +44,7 @@ def debug(recipe: Recipe) -> Recipe:
             eval_samples=2,
             checkpoint_every=3,
         ),
-        evaluation=replace(recipe.evaluation, samples=2),
+        evaluation=replace(recipe.evaluation, samples=2, views=min(2, recipe.evaluation.views)),
     )
 
 
@@ -56,7 +57,7 @@ def add(recipe: Recipe) -> None:
         RECIPES[one.name] = one
 
 
-for _build in (*NQUEENS, *GRAPH_COLORING, *SUDOKU, *MAZE):
+for _build in (*NQUEENS, *GRAPH_COLORING, *SUDOKU, *MAZE, *ARC):
     add(_build())
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gram_reasoning import noise
-from gram_reasoning.errors import UserError
+from gram_reasoning.errors import UserError, check
 from gram_reasoning.types import IGNORE
 
 PAD = 0
@@ -45,6 +45,7 @@ class Problems:
     first: Tensor  # (M,) int64
     count: Tensor  # n (M,) int64
     complete: bool = True  # whether the solutions are all there are; if not, coverage cannot be told
+    identity: Tensor | None = None  # number of what each input belongs to (M,) int64, in a task with `owners`
 
     @classmethod
     def of_pairs(cls, inputs: Tensor, solutions: Tensor, complete: bool) -> "Problems":
@@ -62,12 +63,15 @@ class Problems:
         return len(self.inputs)
 
     def to(self, device: torch.device | str) -> "Problems":
-        names = ("inputs", "solutions", "members", "first", "count")
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+        names = ("inputs", "solutions", "members", "first", "count", "identity")
+        tensors = {name: getattr(self, name) for name in names}
+        return replace(self, **{name: None if t is None else t.to(device) for name, t in tensors.items()})
 
     def subset(self, index: Tensor) -> "Problems":
         """The problems at `index`; the solution table is shared."""
-        return replace(self, inputs=self.inputs[index], first=self.first[index], count=self.count[index])
+        identity = None if self.identity is None else self.identity[index]
+        own = {name: getattr(self, name)[index] for name in ("inputs", "first", "count")}
+        return replace(self, **own, identity=identity)
 
     def solution(self, index_B: Tensor, which_B: Tensor) -> Tensor:
         """Solution number `which` of problem `index`: (B, L) int64."""
@@ -242,7 +246,62 @@ class Task(ABC):
         del key
         return inputs, solutions
 
+    # -- identity ----------------------------------------------------------------------------------------------
+
+    # Where inputs belong to something that must be learnt from examples (the riddle of ARC), the model learns a vector
+    # for each of these owners. A task may also show all inputs of an owner in a disguise, a symmetry that belongs to
+    # the identity: identity number owner * disguises + k is the owner in disguise k, and k = 0 is none.
+
+    disguises: int = 1
+    """Identities of each owner."""
+    attempts: int = 1
+    """Answers to an input that may be handed in."""
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Names of what inputs belong to, in the order of their numbers; none if inputs stand for themselves."""
+        return ()
+
+    def know(self, owners: tuple[str, ...]) -> None:
+        """Number the owners as a trained model does; inputs of others are then refused."""
+        if owners:
+            raise UserError(f"{self.name}: a model that knows {owners[0]!r}, expected one of a task with owners")
+
+    def disguise(self, inputs: Tensor, solutions: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs (B, L) and their solutions (B, K, L) in the disguise of each identity (B,)."""
+        del identity
+        return inputs, solutions
+
+    def undisguise(self, answers: Tensor, identity: Tensor) -> Tensor:
+        """Answers (B, L) in a disguise as they are without, in standard form."""
+        del identity
+        return answers
+
+    def disguised(self, problems: Problems, views: int) -> Problems:
+        """Each of M problems in its first `views` disguises: M * views problems, in this order."""
+        most = 1 if problems.identity is None else self.disguises
+        check(1 <= views <= most, "views", views, f"1 to {most}, the disguises of an input")
+        if problems.identity is None:
+            return problems
+        device = problems.identity.device
+        seen = problems.subset(torch.arange(len(problems), device=device).repeat_interleave(views))
+        identity = seen.identity + torch.arange(views, device=device).repeat(len(problems))
+        parts = zip(seen.inputs.split(4096), identity.split(4096), strict=True)  # bounds the memory
+        inputs = [self.disguise(x.long(), x[:, None].long(), n)[0].to(x.dtype) for x, n in parts]
+        return replace(seen, inputs=torch.cat(inputs), identity=identity)
+
     # -- judging -----------------------------------------------------------------------------------------------
+
+    def right(self, answers: Tensor, problems: Problems) -> Tensor | None:
+        """Which of N answers (M, N, L) to each of M problems are right (M, N) bool; None if nobody can tell."""
+        inputs = problems.inputs.to(answers.device).long().repeat_interleave(answers.shape[1], 0)
+        reward = self.reward(answers.flatten(0, 1), inputs)
+        return None if reward is None else (reward == 1).view(answers.shape[:2])
+
+    def submission(self, problems: Problems, answers: Tensor) -> dict[str, Any] | None:
+        """What is handed in, as JSON: the answers (M, attempts, L) to the problems of a split; None if nothing is."""
+        del problems, answers
+        return None
 
     def count_solutions(self, tokens: Sequence[int]) -> int | None:
         """How many valid answers an input has, counted exactly (up to `count_limit`); None if nobody can tell."""

@@ -31,6 +31,8 @@ from gram_reasoning.files import sync_folder, write_whole
 
 FORMAT = 1
 """Version of the checkpoint's layout."""
+LARGEST = 2**30
+"""Bytes of one file of a run; what is more goes into several."""
 
 
 def save_folder(
@@ -108,16 +110,16 @@ def split(tensors: dict[str, Tensor], largest: int | None) -> list[dict[str, Ten
     return pieces
 
 
-def load_weights(folder: Path) -> dict[str, Tensor]:
-    """The weights of a model folder, from one file or from several."""
-    index = folder / "model.safetensors.index.json"
+def load_weights(folder: Path, name: str = "model", device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """The tensors that a folder has under a name, such as its model's weights, from one file or from several."""
+    index = folder / f"{name}.safetensors.index.json"
     if not index.exists():
-        return load_tensors(folder / "model.safetensors")
+        return load_tensors(folder / f"{name}.safetensors", device)
     where = load_json(index)
     where = where.get("weight_map") if isinstance(where, dict) else None
     if not isinstance(where, dict) or not all(isinstance(v, str) and Path(v).name == v for v in where.values()):
         raise UserError(f"{index}: expected a weight_map from tensors to files of this folder")
-    shards = {file: load_tensors(folder / file) for file in sorted(set(where.values()))}
+    shards = {file: load_tensors(folder / file, device) for file in sorted(set(where.values()))}
     for name, file in where.items():
         if name not in shards[file]:
             raise UserError(f"{folder / file}: tensor {name!r} is missing, which {index.name} says it has")
@@ -180,7 +182,7 @@ def checkpoints(run: Path) -> list[Path]:
 def save_checkpoint(run: Path, step: int, tensors: dict[str, dict[str, Tensor]], values: dict[str, Any]) -> None:
     """Write the checkpoint of `step`, then drop all but the newest two."""
     progress = {"format": FORMAT, "step": step, **values}
-    save_folder(run / "checkpoints" / f"step-{step:08d}", tensors, {"progress": progress})
+    save_folder(run / "checkpoints" / f"step-{step:08d}", tensors, {"progress": progress}, largest=LARGEST)
     for old in checkpoints(run)[:-2]:
         shutil.rmtree(old.rename(old.with_name(f".{old.name}.old")))
 
@@ -213,7 +215,7 @@ def load_checkpoint(folder: Path, device: torch.device | str) -> tuple[dict[str,
     if not isinstance(progress, dict) or progress.get("format") != FORMAT:
         raise UserError(f"{folder / 'progress.json'}: expected a gram checkpoint of format {FORMAT}")
     names = ("model", "ema", "optimizer", "slots")
-    return {name: load_tensors(folder / f"{name}.safetensors", device) for name in names}, progress
+    return {name: load_weights(folder, name, device) for name in names}, progress
 
 
 def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:

@@ -94,11 +94,29 @@ class Slots:
     def part(self, rows: slice, step: int) -> tuple[Batch, SlotState, "SlotReferee"]:
         """The slots `rows` as one batch, with the state they carry and their referee."""
         index = self.example[rows]
-        inputs, solution = self.problems.inputs[index].long(), self.problems.solution(index, self.drawn[rows])
-        inputs, solution = self.task.augment(inputs, solution[:, None], self.augmentation_keys(rows, step))
+        inputs, solution = self.seen(rows, step, self.problems.solution(index, self.drawn[rows])[:, None])
         is_open = self.problems.count[index] > 1
-        batch = Batch(inputs, learnt(solution[:, 0]), self.is_posterior[rows], is_open)
+        number = self.identity(rows, step)
+        vector = None
+        if number is not None and self.model.identities is not None:
+            vector = self.model.identities(number).requires_grad_()
+        batch = Batch(inputs, learnt(solution[:, 0]), self.is_posterior[rows], is_open, vector)
         return batch, _map_state(lambda t: t[rows], self.state), SlotReferee(self, batch, rows, step)
+
+    def identity(self, rows: slice, step: int) -> Tensor | None:
+        """The number of each slot's identity: its owner in a random disguise, kept until the slot leaves."""
+        if self.problems.identity is None:
+            return None
+        key = noise.keys(self.config.seed, "disguise", self.augmentation_keys(rows, step))
+        return self.problems.identity[self.example[rows]] + noise.choice(key, self.task.disguises)
+
+    def seen(self, rows: slice, step: int, solutions: Tensor) -> tuple[Tensor, Tensor]:
+        """The inputs (B, L) and the given solutions (B, K, L) as the slots see them: disguised and augmented."""
+        inputs = self.problems.inputs[self.example[rows]].long()
+        number = self.identity(rows, step)
+        if number is not None:
+            inputs, solutions = self.task.disguise(inputs, solutions, number)
+        return self.task.augment(inputs, solutions, self.augmentation_keys(rows, step))
 
     def augmentation_keys(self, rows: slice, step: int) -> Tensor:
         """The same for all slots of a group, and for all steps since it took its example."""
@@ -110,8 +128,7 @@ class Slots:
         index = self.example[rows]
         key = noise.keys(self.config.seed, "candidates", self.groups[rows], step)
         candidates, exists = self.problems.candidates(index, self.config.candidates, key)
-        plain = self.problems.inputs[index].long()
-        return self.task.augment(plain, candidates, self.augmentation_keys(rows, step))[1], exists
+        return self.seen(rows, step, candidates)[1], exists
 
     def store(self, parts: list[StepOutput]) -> Tensor:
         """Take back what the parts of the batch carry on; a group leaves when its last trajectory is done.

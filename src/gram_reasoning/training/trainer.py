@@ -114,6 +114,7 @@ class Trainer:
         weights["kl"] = kl_weight(c, weights["kl"], self.step)
         rows = len(self.slots.ids) // c.accumulation
         parts: list[StepOutput] = []
+        vectors: list[Tensor] = []
         for start in range(0, len(self.slots.ids), rows):
             part = slice(start, start + rows)
             batch, state, referee = self.slots.part(part, self.step)
@@ -122,7 +123,10 @@ class Trainer:
             total = sum((weights[name] * loss.sum() for name, loss in out.losses.items()), start=torch.zeros(()))
             (total / c.batch_size).backward()
             parts.append(out)
+            if batch.identity is not None:
+                vectors.append(batch.identity)
         names, sums = self._sums(parts)
+        numbers = self.slots.identity(slice(None), self.step)
         leaving = self.slots.store(parts)
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         self.processes.sum_([*gradients, sums, leaving])  # the one message of a step
@@ -132,9 +136,19 @@ class Trainer:
         self._watch(means)
         for optimizer in self.optimizers:
             optimizer.step()
+        if numbers is not None:
+            self._learn_identities(numbers, vectors, c.identity_lr * factor)
         self.average.update(self.step)
         self.step += 1
         return means
+
+    def _learn_identities(self, numbers: Tensor, vectors: list[Tensor], lr: float) -> None:
+        """Move the rows of the table that the slots of all processes used."""
+        assert self.model.identities is not None
+        gradient = torch.cat([_gradient(vector) for vector in vectors])
+        total = self.config.batch_size
+        numbers, gradient = self.processes.gather(numbers, total), self.processes.gather(gradient, total)
+        self.model.identities.learn(numbers, gradient, lr, self.config.identity_decay)
 
     def _forward(self, batch: Batch, state: SlotState, keys: Tensor, referee: Referee) -> StepOutput:
         """One supervision step with its noise: the part of a training step that may be compiled."""
@@ -303,11 +317,12 @@ class Trainer:
             "optimizer": checkpoint.optimizer_tensors(self.optimizers),
             "slots": slots,
         }
-        values = {"seconds": self.seconds, "posterior_accuracy": self.posterior_accuracy}
+        values = {"seconds": self.seconds, "posterior_accuracy": self.posterior_accuracy, "owners": self.task.owners}
         checkpoint.save_checkpoint(self.run, self.step, tensors, values)
         shared = {**model, **self.average.weights}
         config = {"format": checkpoint.FORMAT, "step": self.step, "recipe": to_json(self.recipe)}
-        checkpoint.save_folder(self.run / "model", {"model": shared}, {"config": config})
+        config |= {"owners": self.task.owners} if self.task.owners else {}
+        checkpoint.save_folder(self.run / "model", {"model": shared}, {"config": config}, largest=checkpoint.LARGEST)
 
     def _open(self, resume: bool, stack: ExitStack) -> Path | None:
         """Start the folder and claim it as long as the stack lasts; returns the checkpoint to continue from."""
@@ -338,6 +353,11 @@ class Trainer:
         c = self.config
         own = self.processes.share(c.batch_size)
         tensors, progress = checkpoint.load_checkpoint(folder, self.device)
+        if tuple(progress.get("owners", ())) != self.task.owners:
+            raise UserError(
+                f"{folder / 'progress.json'}: the run knew {len(progress.get('owners', ()))} owners of inputs, the "
+                f"data now have {len(self.task.owners)} or others, expected the data that the run began with"
+            )
         slots = {
             name: t if name in Slots.COMMON else t.new_empty(c.batch_size, *t.shape[1:])
             for name, t in self.slots.tensors().items()
@@ -351,6 +371,11 @@ class Trainer:
         self.slots.load({n: t if n in Slots.COMMON else t[own].clone() for n, t in tensors["slots"].items()})
         self.step, self.seconds = progress["step"], progress["seconds"]
         self.posterior_accuracy = progress["posterior_accuracy"]
+
+
+def _gradient(leaf: Tensor) -> Tensor:
+    assert leaf.grad is not None
+    return leaf.grad
 
 
 def _brief(result: dict[str, Any]) -> dict[str, Any]:
