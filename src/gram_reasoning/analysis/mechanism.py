@@ -47,7 +47,7 @@ def states(
     inputs = problems.inputs[index].long()
     vocab = int(max(targets.max(), inputs.max())) + 1
     marginals = [F.one_hot(problems.solution_sets(i), vocab).float().mean(0) for i in range(len(problems))]
-    batch = Batch(inputs, targets, torch.full((len(rows),), posterior), problems.count[index].float().log())
+    batch = Batch(inputs, targets, torch.full((len(rows),), posterior), problems.count[index] > 1)
     slots = model.initial_slots(len(rows))
     slots = replace(slots, limit=slots.limit + 1)  # nobody leaves
     high = []

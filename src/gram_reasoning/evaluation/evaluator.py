@@ -118,7 +118,7 @@ def bounds(
     posterior = torch.ones(len(rows), dtype=torch.bool, device=device)
     vectors = identity_vectors(model, problems)
     vectors = None if vectors is None else vectors[own]
-    batch = Batch(problems.inputs[own].long(), targets, posterior, problems.count[own].float().log(), vectors)
+    batch = Batch(problems.inputs[own].long(), targets, posterior, problems.count[own] > 1, vectors)
     steps = model.supervision_steps
     draws = noise.normal(noise.keys(seed, "elbo noise", rows), (steps, *model.noise_shape()))
     out = model.posterior_rollout(batch, steps, draws)
