@@ -24,8 +24,8 @@ WALL, OPEN, START, GOAL, PATH = range(1, 6)
 CODE = {"#": WALL, "█": WALL, " ": OPEN, ".": OPEN, "_": OPEN, "S": START, "G": GOAL}
 COUNT_LIMIT = 10_000
 """Shortest paths are counted no further: a board without walls has millions."""
-PART = 1024
-"""Mazes that are drawn or walked at once."""
+SQUARES_AT_ONCE = 2**17
+"""Squares of the mazes that are drawn or walked together: what a processor's cache holds."""
 
 
 class Maze(SourcedTask):
@@ -39,6 +39,7 @@ class Maze(SourcedTask):
         super().__init__(config)
         n = self.size = config.size
         self.length, self.vocab = n * n, PATH + 1
+        self._part = SQUARES_AT_ONCE // self.length
         board = torch.arange(n * n).view(n, n)
         turned = [board.rot90(k) for k in range(4)]
         # which old square each new one takes, for the eight symmetries of the square (8, L)
@@ -125,25 +126,23 @@ class Maze(SourcedTask):
             raise UserError(f"{path}, line {number}: the answer is no shortest path of o from S to G, expected one")
         return tokens, found
 
-    @staticmethod
-    def _in_parts(function: Any, rows: Tensor) -> Tensor:
-        return torch.cat([function(part.long()) for part in rows.split(PART)])
+    def _in_parts(self, function: Any, rows: Tensor) -> Tensor:
+        return torch.cat([function(part.long()) for part in rows.split(self._part)])
 
     def generate(self, number: int) -> np.ndarray:
         """Random walls, a random S, and a random G far enough with few enough shortest paths; no maze comes twice."""
         c, found = self.config, np.zeros((0, self.length), np.uint8)
-        drawn, new = 0, PART
+        drawn = 0
         while len(found) < number:
-            if new < PART / 1000:
+            if drawn > 100 * (len(found) + 1000):
                 raise UserError(
                     f"task: only {len(found)} distinct mazes of {self.size}x{self.size} squares whose shortest path "
                     f"takes {c.shortest} steps or more in {drawn} draws, expected {number}; ask for fewer, or for "
                     "another --task.min-path, --task.max-paths or --task.walls"
                 )
-            both = np.concatenate([found, self._draw(torch.arange(drawn, drawn + PART))])
-            drawn += PART
-            distinct = both[np.sort(np.unique(both, axis=0, return_index=True)[1])]
-            found, new = distinct, len(distinct) - len(found)
+            both = np.concatenate([found, self._draw(torch.arange(drawn, drawn + self._part))])
+            drawn += self._part
+            found = both[np.sort(np.unique(both, axis=0, return_index=True)[1])]
         return found[:number]
 
     def _draw(self, ids: Tensor) -> np.ndarray:
@@ -166,7 +165,7 @@ class Maze(SourcedTask):
         mazes = torch.from_numpy(questions)
         if answers is not None:
             return Problems.of_pairs(mazes, torch.from_numpy(answers), complete=False)
-        parts = [self._all_paths(part.long()) for part in mazes.split(PART)]
+        parts = [self._all_paths(part.long()) for part in mazes.split(self._part)]
         solutions, ways = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         count = ways.clamp(max=self.config.max_paths)
         return with_counts(mazes, solutions, count, complete=bool((count == ways).all()))

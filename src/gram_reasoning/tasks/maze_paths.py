@@ -28,15 +28,16 @@ def flood(free: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         Steps to each square, -1 where none leads (M, n, n) int64, and the number of shortest ways to it (M, n, n).
     """
     n = free.shape[1]
-    steps, front = start.long() - 1, start.float()
-    ways = front
-    for k in range(1, 3 * n * n // 4 + n):  # a shortest path takes at most 3 squares of any 2x2
-        front = (neighbours(front) * (free & (steps < 0))).clamp(max=MOST_WAYS)
+    front = start.float()
+    ways, left = front, (free & ~start).float()  # left: squares that no step has reached
+    waited = left
+    for _ in range(3 * n * n // 4 + n):  # a shortest path takes at most 3 squares of any 2x2
+        front = (neighbours(front) * left).clamp_(max=MOST_WAYS)
         if front.device.type == "cpu" and not front.any():
             break
-        steps = torch.where(front > 0, k, steps)
-        ways = ways + front
-    return steps, ways
+        left = left * (front == 0)
+        ways, waited = ways + front, waited + left
+    return torch.where(ways > 0, waited.long(), -1), ways
 
 
 def path(steps: Tensor, ways: Tensor, goal: Tensor, which: Tensor) -> Tensor:
