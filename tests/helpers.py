@@ -26,7 +26,14 @@ from gram_reasoning.types import IGNORE, Batch, LatentState, SlotState
 
 
 def tiny_config(**changes: Any) -> GramConfig:
-    shape: dict[str, Any] = {"hidden_size": 16, "num_heads": 2, "mlp_size": 24, "mixer_size": 8, "prefix_tokens": 3}
+    shape: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_heads": 2,
+        "mlp_size": 24,
+        "mixer_size": 8,
+        "prefix_tokens": 3,
+        "patch_channels": 8,
+    }
     return GramConfig(**{**shape, "low_steps": 2, "supervision_steps": 4, **changes})
 
 

@@ -22,6 +22,8 @@ VARIANTS: list[dict[str, Any]] = [
     {"sigma_learned": True, **UNLIMITED},
     {"guidance": "none"},
     {"guidance": "noise"},
+    {"layout": "patches", "patch_channels": 8},
+    {"layout": "patches", "patch_channels": 16, "decoder": "swiglu", "guidance": "none"},
 ]
 
 
@@ -45,8 +47,11 @@ def test_operations_of_a_sampling_step(changes: dict[str, Any]):
     inputs = torch.zeros(ROWS, LENGTH, dtype=torch.int64)
     draws = noise.normal(noise.keys(0, "x", torch.arange(ROWS)), model.noise_shape())
     with FlopCounterMode(display=False) as seen, torch.no_grad():
-        model.decode(model.step(model.encode(inputs), model.initial_state(ROWS), draws))
-    assert Counter(config, LENGTH, 3, ROWS).sampling_step().operations == seen.get_total_flops()
+        context = model.encode(inputs)
+        encoded = seen.get_total_flops()
+        model.decode(model.step(context, model.initial_state(ROWS), draws))
+    assert Counter(config, LENGTH, 3, ROWS).sampling_step().operations == seen.get_total_flops() - encoded
+    assert Counter(config, LENGTH, 3, ROWS).embedding().operations == encoded
 
 
 def test_the_paper_scale_by_hand():

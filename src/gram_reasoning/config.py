@@ -44,6 +44,10 @@ class GramConfig:
     """Rotary positions in attention, or a learned vector for each position added to e_x."""
     qk_norm: bool = False
     """RMS-normalise queries and keys."""
+    layout: Literal["tokens", "patches"] = "tokens"
+    """A latent position for each token, or, for images, one for each 2x2 patch behind two convolutions."""
+    patch_channels: int = 32
+    """Channels of those convolutions (layout "patches" only)."""
     decoder: Literal["linear", "swiglu"] = "linear"
     """Decoder from h to logits: the paper's table says linear, its text SwiGLU."""
     initial_state: Literal["vector", "position"] = "vector"
@@ -93,6 +97,8 @@ class GramConfig:
             check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
         for name in ("num_layers", "low_steps", "transitions", "supervision_steps"):
             check(1 <= getattr(self, name) <= 10_000, f"model.{name}", getattr(self, name), "1 to 10000")
+        channels = self.patch_channels
+        check(channels >= 8 and channels % 8 == 0, "model.patch_channels", channels, "a multiple of 8")
         head = self.hidden_size / self.num_heads
         check(head % 2 == 0, "model.num_heads", self.num_heads, "hidden_size / num_heads an even number")
         check(self.beta >= 0, "model.beta", self.beta, "at least 0")

@@ -28,6 +28,7 @@ ALONE: dict[str, list[Any]] = {
     "guidance": ["noise", "mean", "none"],
     "initial_state": ["position"],
     "decoder": ["swiglu"],
+    "layout": ["patches"],
     "transitions": [1, 2],
     "low_steps": [1, 3],
     "num_layers": [1],
@@ -52,6 +53,8 @@ PAIRS: list[dict[str, Any]] = [
     {"sigma_learned": True, "sigma_max": 1.05, "mean_bound": None, **UNBOUNDED},
     {"sigma_learned": True, "guidance": "noise", **UNBOUNDED},
     {"target_entry": "sum", "posterior_transitions": "all", "decoder": "swiglu"},
+    {"layout": "patches", "patch_channels": 16, "decoder": "swiglu", "positions": "learned"},
+    {"layout": "patches", "token_mixer": "mlp", "charged_transitions": "all"},
 ]
 CASES = [{}, *({name: value} for name, values in ALONE.items() for value in values), *PAIRS]
 
@@ -118,8 +121,33 @@ class Paper:
             x = self.norm(x + self.swiglu(f"{block}.mlp", x))
         return x
 
+    def patches(self, name: str, tokens: Tensor) -> Tensor:
+        """Pixel by pixel: what a 5x5 window around it holds, twice; then the four pixels of each patch."""
+        side, even = 3, 4
+        image = torch.zeros(len(tokens), even, even, 1, dtype=torch.float64)
+        image[:, :side, :side, 0] = torch.tensor([0.0, -1.0, 1.0]).double()[tokens].view(-1, side, side)
+        for layer in (0, 3):
+            wide = F.pad(image, (0, 0, 2, 2, 2, 2))
+            weight, bias = (self.w[f"{name}.convolutions.{layer}.{part}"] for part in ("weight", "bias"))
+            windows = [
+                torch.einsum("bhwc,oc->bhwo", wide[:, y : y + even, x : x + even], weight[:, :, y, x])
+                for y in range(5)
+                for x in range(5)
+            ]
+            image = torch.stack(windows).sum(0) + bias
+            groups = (image * image.sigmoid()).unflatten(-1, (8, -1))
+            mean = groups.mean((1, 2, 4), keepdim=True)
+            variance = (groups - mean).square().mean((1, 2, 4), keepdim=True)
+            gain, shift = (self.w[f"{name}.convolutions.{layer + 2}.{part}"] for part in ("weight", "bias"))
+            image = ((groups - mean) / (variance + 1e-5).sqrt()).flatten(-2) * gain + shift
+        corners = [image[:, y::2, x::2] for y in (0, 1) for x in (0, 1)]  # of every patch
+        return torch.stack(corners, -1).flatten(3).flatten(1, 2) @ self.w[f"{name}.out.weight"].T
+
+    def embed(self, name: str, tokens: Tensor) -> Tensor:
+        return self.patches(name, tokens) if self.c.layout == "patches" else self.w[name][tokens]
+
     def context(self, x: Tensor) -> Tensor:
-        tokens = self.w["token_embedding"][x]
+        tokens = self.embed("token_embedding", x)
         if self.c.positions == "learned":
             tokens = tokens + self.w["position_embedding"]
         return torch.cat([self.w["prefix"].expand(len(x), -1, -1), tokens], 1) * math.sqrt(self.c.hidden_size)
@@ -149,7 +177,9 @@ class Paper:
 
     def target(self, y: Tensor) -> Tensor:
         known = y != IGNORE
-        embedded = self.w["target_embedding"][y * known] * known[..., None]
+        embedded = self.embed("target_embedding", y * known)
+        if self.c.layout == "tokens":
+            embedded = embedded * known[..., None]
         return torch.cat([torch.zeros(len(y), self.c.prefix_tokens, self.c.hidden_size), embedded], 1)
 
     def q(self, u: Tensor, e_y: Tensor, is_open: Tensor, steps: Tensor) -> Normal:
@@ -202,7 +232,17 @@ class Paper:
 
     def logits(self, h: Tensor) -> Tensor:
         answer = h[:, self.c.prefix_tokens :]
-        return answer @ self.w["decoder.weight"].T if self.c.decoder == "linear" else self.swiglu("decoder", answer)
+        told = answer @ self.w["decoder.weight"].T if self.c.decoder == "linear" else self.swiglu("decoder", answer)
+        if self.c.layout == "tokens":
+            return told
+        # a patch tells, for each token value in turn, what it says of its four pixels
+        across, V = round(told.shape[1] ** 0.5), told.shape[2] // 4
+        pixels = [(r, c) for r in range(3) for c in range(3)]
+        rows = [
+            torch.stack([told[:, r // 2 * across + c // 2, 4 * v + r % 2 * 2 + c % 2] for v in range(V)], -1)
+            for r, c in pixels
+        ]
+        return torch.stack(rows, 1)
 
     def step(self, x: Tensor, latent: LatentState, noise: Tensor) -> tuple[Tensor, Tensor]:
         e_x, h, low = self.context(x), latent.high, latent.low

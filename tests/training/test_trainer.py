@@ -250,6 +250,8 @@ CASES: dict[str, Case] = {
     "model.token_mixer": Case("mlp"),
     "model.positions": Case("rope"),
     "model.qk_norm": Case(True),
+    "model.layout": Case("patches"),
+    "model.patch_channels": Case(16, model={"layout": "patches"}),
     "model.decoder": Case("swiglu"),
     "model.initial_state": Case("position"),
     "model.guidance": Case("noise"),

@@ -10,6 +10,7 @@ Shape letters: B rows, S positions, D channels, L output tokens, V vocabulary.
 from dataclasses import dataclass
 
 from gram_reasoning.config import GramConfig
+from gram_reasoning.nn.layouts import patches_of
 
 BYTES = 2
 """Of a bfloat16 number."""
@@ -56,7 +57,20 @@ class Counter:
 
     @property
     def positions(self) -> int:
-        return self.config.prefix_tokens + self.length
+        return self.config.prefix_tokens + self.answer_positions
+
+    @property
+    def answer_positions(self) -> int:
+        """Latent positions that are decoded."""
+        return patches_of(self.length) if self.config.layout == "patches" else self.length
+
+    def embedding(self) -> Cost:
+        """The convolutions over an image and the map of its patches; a table of tokens costs nothing."""
+        if self.config.layout == "tokens":
+            return Cost()
+        C, patches = self.config.patch_channels, self.rows * self.answer_positions
+        convolutions = product(4 * patches, 25, C) + product(4 * patches, 25 * C, C)
+        return convolutions + product(patches, 4 * C, self.config.hidden_size)
 
     def network(self) -> Cost:
         """f_L or f_H."""
@@ -91,10 +105,11 @@ class Counter:
         return self.head(c.hidden_size * (2 if c.target_entry == "concat" else 1))
 
     def decoder(self) -> Cost:
-        c, rows = self.config, self.rows * self.length
+        c, rows = self.config, self.rows * self.answer_positions
+        told = self.vocab * (4 if c.layout == "patches" else 1)
         if c.decoder == "linear":
-            return product(rows, c.hidden_size, self.vocab)
-        return swiglu(rows, c.hidden_size, c.mlp_size, self.vocab)
+            return product(rows, c.hidden_size, told)
+        return swiglu(rows, c.hidden_size, c.mlp_size, told)
 
     def training_step(self) -> Cost:
         """T - 1 transitions forward; the last, its heads and the decoder forward and backward."""
@@ -102,11 +117,13 @@ class Counter:
         early = self.transition() + self.prior()
         if c.posterior_transitions == "all":
             early += self.posterior()
-        learnt = self.transition() + self.prior() + self.posterior() + self.decoder()
+        learnt = self.transition() + self.prior() + self.posterior() + self.decoder() + self.embedding()
+        if c.guidance == "gaussian":
+            learnt += self.embedding()  # of the target
         if c.charged_transitions == "all":  # heads on the detached proposals of the early transitions
             learnt += (c.transitions - 1) * (self.prior() + self.posterior())
         return (c.transitions - 1) * early + 3 * learnt
 
     def sampling_step(self) -> Cost:
-        """T transitions under the prior and an answer."""
+        """T transitions under the prior and an answer; the input has been embedded before."""
         return self.config.transitions * (self.transition() + self.prior()) + self.decoder()

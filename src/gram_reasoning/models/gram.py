@@ -11,20 +11,24 @@ Training maximises an evidence bound by one supervision step at a time: the grad
 transitions, everything before is detached, and the KL of the charged transitions is paid to the prior.
 docs/architecture.md has the table paper symbol -> name; docs/deviations.md says where we differ.
 
-Shape letters: B rows, L output tokens, P prefix tokens, S = P + L, D channels, V vocabulary, T transitions.
+Shape letters: B rows, L output tokens, P prefix tokens, S = P + L (images: P + L / 4), D channels, V vocabulary,
+T transitions.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gram_reasoning.config import GramConfig
+from gram_reasoning.errors import check
 from gram_reasoning.models.base import RecursiveModel
 from gram_reasoning.nn.distributions import DiagonalGaussian, balanced_kl
 from gram_reasoning.nn.identity import IdentityTable
 from gram_reasoning.nn.layers import Attention, Block, Linear, SequenceMLP, SwiGLU, rotary_table, truncated_normal_
+from gram_reasoning.nn.layouts import PatchLayout, TokenLayout
 from gram_reasoning.types import IGNORE, Batch, LatentState, Referee, SlotState, StepOutput
 
 
@@ -124,18 +128,24 @@ class Gram(RecursiveModel):
     def __init__(self, config: GramConfig, length: int, vocab: int, identities: int = 0) -> None:
         super().__init__()
         D, P = config.hidden_size, config.prefix_tokens
-        S = P + length
+        images = config.layout == "patches"
+        fits = not images or (vocab == 3 and math.isqrt(length) ** 2 == length)
+        check(fits, "model.layout", config.layout, "tokens, unless a task is about square images of black and white")
+        layout = PatchLayout(length, vocab, D, config.patch_channels) if images else TokenLayout(length, vocab, D)
+        self.layout: Any = layout
+        S = P + layout.positions
         self.config = config
         self.supervision_steps = config.supervision_steps
         self.length, self.vocab, self.positions = length, vocab, S
 
-        self.token_embedding = nn.Parameter(truncated_normal_(torch.empty(vocab, D), std=1 / math.sqrt(D)))
+        self.token_embedding = layout.embedding(std=1 / math.sqrt(D))
         self.identities = IdentityTable(identities, D) if identities else None
         fixed = P - bool(identities)  # prefix tokens that all inputs share
         self.prefix = nn.Parameter(truncated_normal_(torch.empty(fixed, D), std=1 / math.sqrt(D)))
         self.core = HierarchicalCore(config, S) if config.core == "hierarchical" else FlatCore(config, S)
         if config.positions == "learned":
-            self.position_embedding = nn.Parameter(truncated_normal_(torch.empty(length, D), std=1 / math.sqrt(D)))
+            vectors = torch.empty(layout.positions, D)
+            self.position_embedding = nn.Parameter(truncated_normal_(vectors, std=1 / math.sqrt(D)))
             self.register_buffer("rotary", None, persistent=False)
         else:
             self.register_buffer("rotary", rotary_table(S, D // config.num_heads), persistent=False)
@@ -145,10 +155,11 @@ class Gram(RecursiveModel):
         if self.stochastic:
             self.prior_head = GaussianHead(config, D)
         if self.guided:
-            self.target_embedding = nn.Parameter(truncated_normal_(torch.empty(vocab, D), std=1.0))  # e_y
+            self.target_embedding = layout.embedding(std=1.0)  # e_y
             self.posterior_head = GaussianHead(config, 2 * D if config.target_entry == "concat" else D)
 
-        self.decoder = Linear(D, vocab) if config.decoder == "linear" else SwiGLU(D, config.mlp_size, vocab)
+        told = layout.told
+        self.decoder = Linear(D, told) if config.decoder == "linear" else SwiGLU(D, config.mlp_size, told)
         self.halt_head = nn.Linear(D, 2)  # halt, continue (unused by the released rule, kept for the Q variant)
         self.value_head = nn.Linear(D, 1)  # v, the latent process reward model
         for head in (self.halt_head, self.value_head):
@@ -165,7 +176,7 @@ class Gram(RecursiveModel):
         return (self.config.transitions, self.positions, self.config.hidden_size)
 
     def encode(self, inputs: Tensor, identity: Tensor | None = None) -> Tensor:
-        tokens = F.embedding(inputs, self.token_embedding)
+        tokens = self.layout.embed(inputs, self.token_embedding)
         if self.config.positions == "learned":
             tokens = tokens + self.position_embedding
         prefix = self.prefix.expand(len(inputs), -1, -1)
@@ -189,7 +200,7 @@ class Gram(RecursiveModel):
         return LatentState(high, low)
 
     def decode(self, latent: LatentState) -> Tensor:
-        return self.decoder(latent.high[:, self.config.prefix_tokens :]).float()
+        return self.layout.read(self.decoder(latent.high[:, self.config.prefix_tokens :])).float()
 
     def halt_logit(self, latent: LatentState) -> Tensor:
         register = latent.high[:, 0]
@@ -229,10 +240,8 @@ class Gram(RecursiveModel):
         return torch.where(steps == 0, first + c.kl_budget_open * several, later)
 
     def embed_target(self, targets: Tensor) -> Tensor:
-        """e_y (B, S, D): zero on the prefix and where the target is ignored."""
-        known = targets != IGNORE
-        embedded = F.embedding(targets.where(known, 0), self.target_embedding) * known[..., None]
-        return F.pad(embedded, (0, 0, self.config.prefix_tokens, 0))
+        """e_y (B, S, D): zero on the prefix and where the target is ignored (of an image: as a pixel of value 0)."""
+        return F.pad(self.layout.embed(targets, self.target_embedding), (0, 0, self.config.prefix_tokens, 0))
 
     @staticmethod
     def _perturb(proposal: Tensor, distribution: DiagonalGaussian | None, noise: Tensor) -> Tensor:
