@@ -1,0 +1,143 @@
+"""The real files, through the package's own loaders: how many rows, what was checked, how long it took.
+
+    GRAM_DATA_DIR=data python benchmarks/real_files.py results/real_files.json [--part sudoku maze ...]
+
+Without --part, all of them; parts that stand in the JSON file and are not asked for stay. Prepared data go to a folder
+that is thrown away, so "seconds" is a first reading and "seconds_prepared" one from the cache.
+"""
+
+import argparse
+import csv
+import gzip
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gram_reasoning.build import TASKS
+from gram_reasoning.task_configs import MazeConfig, SudokuConfig, TaskConfig
+from gram_reasoning.tasks.base import Task
+from gram_reasoning.tasks.prepared import file_sha256
+
+SPLITS = ("train", "validation", "test")
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    start = time.perf_counter()
+    done = work()
+    return done, round(time.perf_counter() - start, 2)
+
+
+def demand(holds: bool, what: str) -> None:
+    if not holds:
+        raise SystemExit(f"FAILED: {what}")
+
+
+def through_the_loader(config: TaskConfig, rows: dict[str, int]) -> tuple[Task, dict[str, Any]]:
+    """Read all splits, from the files and then from prepared data, and every input as text back to its tokens."""
+
+    def load() -> Task:
+        task = TASKS[config.kind](config)
+        for name in SPLITS:
+            demand(len(task.split(name)) == rows[name], f"{rows[name]} rows in {name}")
+        return task
+
+    task, seconds = timed(load)
+    _, prepared = timed(load)
+    inputs = [x for name in SPLITS for x in task.split(name).inputs.long()]
+    demand(len({x.numpy().tobytes() for x in inputs}) == sum(rows.values()), "no input in two splits")
+
+    def read_back() -> bool:
+        return all(torch.equal(task.parse(task.compact(x.tolist()), "row")[0][1], x) for x in inputs)
+
+    same, text = timed(read_back)
+    demand(same, "tokens -> text -> tokens is the identity")
+    return task, {"rows": rows, "seconds": seconds, "seconds_prepared": prepared, "seconds_text_and_back": text}
+
+
+def right_answers(task: Task) -> int:
+    """The known solutions of all splits, each judged by the rules."""
+    number = 0
+    for name in SPLITS:
+        problems = task.split(name)
+        members = torch.arange(len(problems)).repeat_interleave(problems.count)
+        which = torch.arange(len(members)) - (problems.count.cumsum(0) - problems.count)[members]
+        for part, wanted in zip(members.split(4096), which.split(4096), strict=True):
+            reward = task.reward(problems.solution(part, wanted), problems.inputs[part].long())
+            demand(reward is not None and bool((reward == 1).all()), f"every solution in {name} is right")
+        number += len(members)
+    return number
+
+
+def sudoku(folder: Path) -> dict[str, Any]:
+    """Genuine rows of Sudoku-Extreme, the tdoku lists, and puzzles with several solutions."""
+    genuine, pool = folder / "sudoku-extreme", folder / "sudoku-pool"
+    test, several = genuine / "test_genuine.csv.gz", pool / "multi_solution_serg.csv.gz"
+    sets = {
+        "sudoku-extreme 1k": (genuine / "train_1k.csv.gz", test, 900, 100, 480),
+        "sudoku-extreme dev": (genuine / "dev_from_hf_train.csv.gz", test, 3000, 360, 480),
+        "tdoku lists": (pool / "pool_extra_train.csv.gz", pool / "pool_eval_10k.csv.gz", 69_314, 200, 10_000),
+    }
+    result: dict[str, Any] = {}
+    for name, (train, held_out, *rows) in sets.items():
+        config = SudokuConfig(train=str(train), test=str(held_out), train_puzzles=rows[0], validation_puzzles=rows[1])
+        task, line = through_the_loader(config, dict(zip(SPLITS, rows, strict=True)))
+        line |= {"solutions": right_answers(task), "complete": all(task.split(s).complete for s in SPLITS)}
+        demand(line["solutions"] == sum(rows) and line["complete"], "each puzzle has one solution")
+        result[name] = line | sums(train, held_out)
+    config = SudokuConfig(train=str(genuine / "train_1k.csv.gz"), test=str(several))
+    problems, seconds = timed(lambda: TASKS["sudoku"](config).split("test"))
+    with gzip.open(several, "rt", encoding="utf-8") as lines:
+        table = {row["question"]: int(row["num_solutions_capped_100000"]) for row in csv.DictReader(lines)}
+    counts = {
+        "".join(".123456789"[t - 1] for t in x): n
+        for x, n in zip(problems.inputs.tolist(), problems.count.tolist(), strict=True)
+    }
+    demand(problems.complete and counts == table, "every puzzle with several solutions has as many as its file says")
+    line = {"rows": len(problems), "seconds": seconds, "solutions": sum(counts.values())}
+    result["several solutions"] = line | sums(several)
+    return result
+
+
+def maze(folder: Path) -> dict[str, Any]:
+    """Maze-Hard: every label a shortest path by our rules."""
+    train, test = (folder / "maze-hard" / f"{part}.csv.gz" for part in ("train", "test"))
+    rows = {"train": 900, "validation": 100, "test": 1000}
+    task, line = through_the_loader(MazeConfig(train=str(train), test=str(test)), rows)
+    return line | {"solutions": right_answers(task)} | sums(train, test)
+
+
+def sums(*files: Path) -> dict[str, Any]:
+    return {"sha256": {file.name: file_sha256(file) for file in files}}
+
+
+PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {"sudoku": sudoku, "maze": maze}
+"""A function of GRAM_DATA_DIR for each part: it stops with FAILED unless all is as it should be."""
+
+
+def main() -> None:
+    options = argparse.ArgumentParser()
+    options.add_argument("json", type=Path)
+    options.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    chosen = options.parse_args()
+    folder = Path(os.environ.get("GRAM_DATA_DIR") or "data")
+    torch.set_num_threads(1)
+    result = json.loads(chosen.json.read_text(encoding="utf-8")) if chosen.json.exists() else {}
+    result["machine"] = {"device": platform.machine(), "python": platform.python_version(), "torch": torch.__version__}
+    result["command"] = "GRAM_DATA_DIR=data python benchmarks/real_files.py results/real_files.json, one thread"
+    for part in chosen.part:
+        with tempfile.TemporaryDirectory() as cache:
+            os.environ["GRAM_CACHE_DIR"] = cache
+            result[part] = PARTS[part](folder)
+        print(f"{part}: {json.dumps(result[part], indent=1)}", flush=True)
+    chosen.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
