@@ -1,5 +1,6 @@
 """Boards from nothing: what is learnt from, and the numbers on what comes out."""
 
+import math
 from functools import lru_cache
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
 from gram_reasoning.task_configs import SudokuGenerationConfig
-from gram_reasoning.tasks.sudoku_generation import HELD_OUT, SudokuGeneration
+from gram_reasoning.tasks.sudoku_generation import HELD_OUT, SudokuGeneration, chi_square_tail
 from oracles import sudoku as oracle
 
 
@@ -65,6 +66,15 @@ def test_chi_square_of_uniform_boards_is_about_its_degrees():
     drawn = boards[noise.choice(noise.keys(0, "test", torch.arange(5760)), 288)]
     result = task(4).measures(drawn[None], task(4).split("test"))
     assert abs(result["chi_square_against_uniform"] - 287) < 5 * (2 * 287) ** 0.5
+    assert 0.001 < result["chi_square_p"] < 0.999
+    uneven = torch.cat([drawn, drawn[:600]])  # some boards twice as often
+    assert task(4).measures(uneven[None], task(4).split("test"))["chi_square_p"] < result["chi_square_p"]
+
+
+@pytest.mark.parametrize("value", [0.1, 3.0, 40.0])
+def test_tail_of_chi_square(value: float):
+    assert chi_square_tail(value, 2) == pytest.approx(math.exp(-value / 2))
+    assert chi_square_tail(value, 4) == pytest.approx(math.exp(-value / 2) * (1 + value / 2))
 
 
 def test_puzzles_of_boards_have_one_solution():

@@ -90,6 +90,7 @@ class SudokuGeneration(SudokuBoards):
                 "share_if_uniform": 1 - (1 - 1 / BOARDS_4) ** number,
                 "chi_square_against_uniform": chi_square,
                 "chi_square_degrees": BOARDS_4 - 1,
+                "chi_square_p": chi_square_tail(chi_square, BOARDS_4 - 1),
             }
         return result
 
@@ -100,3 +101,9 @@ class SudokuGeneration(SudokuBoards):
         every = np.full(len(boards), self.length)
         puzzles = sudoku_solver.dig(self.digits(boards), key.numpy().view(np.uint64), every)
         return torch.from_numpy(puzzles).long() + BLANK
+
+
+def chi_square_tail(value: float, degrees: int) -> float:
+    """The probability that chi-square with so many degrees of freedom exceeds a value."""
+    half = torch.tensor([degrees / 2, value / 2], dtype=torch.float64)
+    return float(torch.special.gammaincc(half[0], half[1]))
