@@ -5,24 +5,21 @@ The judges are oracles/boards.py (what a text means), oracles/nqueens.py (what a
 """
 
 import contextlib
-import io
 import json
 import os
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import safetensors.torch
 import torch
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import assume
 from hypothesis import strategies as st
 
-from gram_reasoning.cli import main
+from fuzzing import fuzz, refused, run
 from gram_reasoning.hub import BUNDLED
 from oracles import boards as texts_oracle
 from oracles.nqueens import Board, attack, completions, is_solution
@@ -30,28 +27,6 @@ from oracles.nqueens import Board, attack, completions, is_solution
 SEVEN = BUNDLED / "nqueens7"
 QUICK = ["--samples", "2", "--steps", "1"]
 EASY = "Q....../..Q..../....Q../......Q/.Q...../...Q.../......."
-
-
-def run(arguments: list[str], given_input: bytes | None = None) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of a command line; anything raised is a traceback."""
-    out, err = io.StringIO(), io.StringIO()
-    stdin = sys.stdin
-    try:
-        if given_input is not None:
-            sys.stdin = io.TextIOWrapper(io.BytesIO(given_input))
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = main(arguments)
-    finally:
-        sys.stdin = stdin
-        torch.set_num_threads(1)
-    return code, out.getvalue(), err.getvalue()
-
-
-def refused(told: str) -> None:
-    """What bad input gets: one printable line."""
-    assert told.startswith("gram: "), told
-    assert told.endswith("\n"), told
-    assert told[:-1].isprintable(), told
 
 
 def read_board(text: str) -> Board:
@@ -74,26 +49,6 @@ def judge_answers(lines: list[str], boards: list[Board]) -> bool:
         assert sum(a["votes"] for a in item["answers"]) == item["samples"]
         solved.append(any(right))
     return all(solved)
-
-
-def fuzz(fast: int, slow: int, *strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
-    """A test of a property: a few examples in the fast suite, always the same, and many in the slow one."""
-    quiet = settings(
-        deadline=None,
-        suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow, HealthCheck.data_too_large],
-        database=None,
-        phases=[Phase.generate],
-    )
-
-    def parametrized(judge: Callable[..., None]) -> Any:
-        def test(examples: int) -> None:
-            few = examples == fast
-            settings(quiet, max_examples=examples, derandomize=few)(given(*strategies)(judge))()
-
-        sizes = [fast, pytest.param(slow, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])]
-        return pytest.mark.parametrize("examples", sizes)(test)
-
-    return parametrized
 
 
 # -- texts -----------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from gram_reasoning.task_configs import NQueensConfig
 from gram_reasoning.tasks import nqueens
 from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.nqueens import NQueens, all_solutions
+from helpers import read_or_refused
 from oracles import nqueens as oracle
 
 SPLITS = ("train", "validation", "test")
@@ -365,6 +366,30 @@ def test_bad_text(text: str, message: str) -> None:
         task(4).parse(text, "file")
     assert "expected" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+texts = st.text(alphabet="Qq._12345678 /,-\n#x", max_size=80) | st.text(max_size=20)
+
+
+def any_text(text: str) -> None:
+    read_or_refused(task(5).parse, text)
+    read_or_refused(
+        lambda text, where: [NQueens.model_name(block, where) for block in NQueens.blocks(text.splitlines(), where)],
+        text,
+    )
+
+
+@settings(deadline=None, max_examples=100)
+@given(texts)
+def test_any_text(text: str) -> None:
+    any_text(text)
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=10_000)
+@given(texts)
+def test_any_text_at_length(text: str) -> None:
+    any_text(text)
 
 
 # -- problems --------------------------------------------------------------------------------------------------
