@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from gram_reasoning.build import TASKS
+from gram_reasoning.provenance import commit
 from gram_reasoning.task_configs import MazeConfig, SudokuConfig, TaskConfig
 from gram_reasoning.tasks.base import Task
 from gram_reasoning.tasks.prepared import file_sha256
@@ -130,6 +131,7 @@ def main() -> None:
     torch.set_num_threads(1)
     result = json.loads(chosen.json.read_text(encoding="utf-8")) if chosen.json.exists() else {}
     result["machine"] = {"device": platform.machine(), "python": platform.python_version(), "torch": torch.__version__}
+    result["commit"] = commit()
     result["command"] = "GRAM_DATA_DIR=data python benchmarks/real_files.py results/real_files.json, one thread"
     for part in chosen.part:
         with tempfile.TemporaryDirectory() as cache:
