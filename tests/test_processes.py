@@ -146,6 +146,20 @@ def test_torchrun_with_two_processes_is_one_process(one: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_two_processes_learn_the_identities_that_one_learns(tmp_path: Path):
+    """The gradients of all slots that share a row are summed before it moves."""
+    command = ["train", "arc-pocket-debug", *COMMAND[2:]]
+    assert main([*command, "--out", str(tmp_path / "one")]) == 0
+    done = run_with(TORCHRUN, [*command, "--out", str(tmp_path / "two")])
+    assert done.returncode == 0, done.stderr
+    folders = [checkpoint.checkpoints(tmp_path / name)[-1] for name in ("one", "two")]
+    one, two = (checkpoint.load_weights(folder)["identities.00000"] for folder in folders)
+    assert one.abs().sum(1).gt(0).sum() > 10
+    apart = (one - two).abs() > 1e-4
+    assert apart.float().mean() < 0.01, "a gradient near zero may change its sign"
+
+
+@pytest.mark.slow
 def test_accelerate_launch(one: Path, tmp_path: Path):
     done = run_with(ACCELERATE, [*COMMAND, "--out", str(tmp_path / "run")])
     assert done.returncode == 0, done.stderr

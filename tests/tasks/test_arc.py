@@ -269,7 +269,10 @@ def test_text_forms():
     assert riddle.demonstrations == (([[1]], [[2, 3]]),)
     assert riddle.tests == (([[4]], None), ([[5]], None))
     spread = TASK.replace(", ", ",\n  ").replace("{", "{\n")
-    assert riddles(f"# a comment\n\n{spread}\n\n{TASK}\n") == [riddle, riddle]
+    both = riddles(f"# a comment\n\n{spread}\n\n{TASK}\n")
+    assert [(r.demonstrations, r.tests) for r in both] == [(riddle.demonstrations, riddle.tests)] * 2
+    assert [r.name for r in both] == ["line 3", f"line {len(spread.splitlines()) + 4}"]
+    assert [r.name for r in riddles(TASK, "some/007bbfb7.json")] == ["007bbfb7"]
     named = riddles(f'{{"one": {TASK}, "t{{wo": {TASK}}}')
     assert [r.name for r in named] == ["one", "t{wo"]
     task = shipped()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from gram_reasoning.border import PICTURES, can_write, parse, set_threads
+from gram_reasoning.commands import solve_shown
 from gram_reasoning.commands.reading import in_groups, open_puzzle
 from gram_reasoning.commands.sampling import sampler_config
 from gram_reasoning.errors import UserError, check
@@ -66,6 +67,12 @@ class SolveOptions:
     """auto, cpu, cuda, cuda:1, mps."""
     threads: int | None = None
     """CPU threads; the default is torch's."""
+    views: int | None = None
+    """Disguises in which a question is solved, whose answers vote (ARC); the default is the recipe's."""
+    fit_steps: int | None = None
+    """Supervision steps in which a task's demonstrations teach its vectors (ARC); the default is 200."""
+    submission: Path | None = None
+    """Also write the answers to hand in, as a submission.json (ARC)."""
     json: Path | None = None
     """Also write one JSON object a board to this file; `-` prints them instead of the boards."""
     picture: Path | None = None
@@ -78,6 +85,7 @@ def run(arguments: list[str]) -> int:
     """Run `gram solve` with these arguments; returns the exit code."""
     options = parse(SolveOptions, arguments, "gram solve", "gram solve boards.txt --all --samples 40")
     can_write(options.json)
+    can_write(options.submission)
     for picture in (options.picture, options.trajectories):
         can_write(picture, PICTURES)
     check(options.task in (None, *KINDS), "--task", options.task, f"one of {', '.join(KINDS)}")
@@ -108,6 +116,16 @@ def run(arguments: list[str]) -> int:
         blocks = task.blocks(source.lines, source.where)
     check(options.task in (None, task.name), "--task", options.task, f"{task.name}, the task of {folder}")
     sampler = sampler_config(options, recipe.evaluation, model)
+    if task.owners:
+        return solve_shown.run(options, blocks, source.where, recipe, task, model, sampler)
+    for name in ("views", "fit_steps", "submission"):
+        given = getattr(options, name)
+        check(
+            given is None,
+            f"--{name.replace('_', '-')}",
+            given,
+            f"nothing for {task.name}, which is not shown by examples",
+        )
 
     def answers() -> Iterator[tuple[str, "Solved"]]:
         inputs = ((f"{source.where}, line {block[0][0]}", task.read_one(block, source.where)) for block in blocks)

@@ -105,14 +105,15 @@ def solved_text(task: Task, item: Solved, place: str, show_all: bool) -> str:
     shown = found if show_all else found[:1]
     blocks = [[*task.format(item.tokens).splitlines(), "input"]]
     blocks += [[*task.format(a.tokens).splitlines(), f"{a.votes} votes"] for a in shown]
-    return f"{place}: {head}\n{_side_by_side(blocks)}\n"
+    return f"{place}: {head}\n{side_by_side(blocks)}\n"
 
 
 def _number(task: Task, solutions: int) -> str:
     return f"{solutions} or more" if solutions == task.count_limit else str(solutions)
 
 
-def _side_by_side(blocks: list[list[str]], gap: str = "    ") -> str:
+def side_by_side(blocks: list[list[str]], gap: str = "    ") -> str:
+    """Blocks of lines beside each other, as many as fit."""
     width = max(len(line) for block in blocks for line in block)
     per_line = max(1, (WIDTH + len(gap)) // (width + len(gap)))
     lines: list[str] = []

@@ -7,7 +7,9 @@ right if its grid is the output. Solved in several disguises, an input gets a vo
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +20,7 @@ from gram_reasoning.errors import UserError, check
 from gram_reasoning.task_configs import ArcConfig
 from gram_reasoning.tasks import arc_canvas as canvas
 from gram_reasoning.tasks.arc_data import Riddle, parse_json, read_set, refuse_leak, riddles_of
-from gram_reasoning.tasks.base import Block, Problems, Task
+from gram_reasoning.tasks.base import Block, Problems, Shown, Task
 
 SETS = ("training", "evaluation", "concept")
 
@@ -154,10 +156,12 @@ class Arc(Task):
         numbers = {owner: i for i, owner in enumerate(self.owners)}
         if unknown := next((owner for owner, _ in pairs if owner not in numbers), None):
             raise UserError(f"task: the model did not learn {unknown}, expected the tasks that it was trained on")
-        inputs, outputs = (torch.stack([canvas.write(pair[i], self.side) for _, pair in pairs]) for i in (0, 1))
         identity = torch.tensor([numbers[owner] * self.disguises for owner, _ in pairs])
-        problems = Problems.of_pairs(inputs, outputs, complete=False)
-        return Problems(**{**vars(problems), "identity": identity})
+        return replace(self._canvases([pair for _, pair in pairs]), identity=identity)
+
+    def handed_in(self, answers: Tensor) -> dict[str, canvas.Grid]:
+        """Two answers to one test input as the official format has them; [[0]] stands for no grid."""
+        return {f"attempt_{k}": canvas.read(answer) or [[0]] for k, answer in enumerate(answers, 1)}
 
     def submission(self, problems: Problems, answers: Tensor) -> dict[str, Any]:
         """The answers (M, attempts, L) to the problems of a split as a submission.json has them."""
@@ -165,7 +169,7 @@ class Arc(Task):
         handed_in: dict[str, Any] = {}
         for identity, own in zip(problems.identity.tolist(), answers, strict=True):
             owner = self.owners[identity // self.disguises].partition("/")[2]
-            handed_in.setdefault(owner, []).append(attempt_grids(own))
+            handed_in.setdefault(owner, []).append(self.handed_in(own))
         return handed_in
 
     # -- text --------------------------------------------------------------------------------------------------
@@ -199,14 +203,33 @@ class Arc(Task):
         """The tasks of one block."""
         place = f"{where}, line {lines[0][0]}"
         text = "\n".join(line for _, line in lines)
-        riddles = riddles_of(parse_json(text, place), place, "1")
+        name = Path(where).stem if where.endswith(".json") else f"line {lines[0][0]}"
+        riddles = riddles_of(parse_json(text, place), place, name)
         for riddle in riddles:
             self._check_fit(riddle, f"{place}, task {riddle.name}")
         return riddles
 
     def read_one(self, lines: Block, where: str) -> Tensor:
-        """The first test input; what to do with it is told by the demonstrations alone."""
-        return canvas.write(self.read_riddles(lines, where)[0].tests[0][0], self.side).long()
+        """Never: an input alone does not tell what to do."""
+        raise UserError(f"{where}, line {lines[0][0]}: a task to be told by demonstrations, expected `gram solve`")
+
+    def read_shown(self, lines: Block, where: str) -> list[Shown]:
+        return [
+            Shown(
+                name=riddle.name,
+                demonstrations=self._canvases(riddle.demonstrations),
+                questions=self._canvases([(i, o) for i, o in riddle.tests]),
+                known=tuple(output is not None for _, output in riddle.tests),
+            )
+            for riddle in self.read_riddles(lines, where)
+        ]
+
+    def _canvases(self, pairs: Sequence[tuple[canvas.Grid, canvas.Grid | None]]) -> Problems:
+        """Pairs of one task, the first and only owner; padding where an output is not known."""
+        inputs = torch.stack([canvas.write(given, self.side) for given, _ in pairs])
+        outputs = [torch.zeros_like(inputs[0]) if o is None else canvas.write(o, self.side) for _, o in pairs]
+        problems = Problems.of_pairs(inputs, torch.stack(outputs), complete=False)
+        return replace(problems, identity=torch.zeros(len(pairs), dtype=torch.int64))
 
     def format(self, tokens: Sequence[int]) -> str:
         return "\n".join(" ".join(row) for row in self.cells(tokens))
@@ -216,11 +239,6 @@ class Arc(Task):
 
     def cells(self, tokens: Sequence[int]) -> list[list[str]]:
         return [[str(color) for color in row] for row in canvas.read(torch.tensor(tokens))]
-
-
-def attempt_grids(answers: Tensor) -> dict[str, canvas.Grid]:
-    """Two answers (2, L) to one test input as the official format has them; [[0]] stands for no grid."""
-    return {f"attempt_{k}": canvas.read(answer) or [[0]] for k, answer in enumerate(answers, 1)}
 
 
 def _named(only: str, sets: dict[str, list[Riddle]]) -> dict[str, list[Riddle]]:

@@ -102,6 +102,17 @@ class Problems:
         return self.solutions[self.members[first : first + count]].long()
 
 
+@dataclass(frozen=True)
+class Shown:
+    """An owner with its demonstrations and what is asked about it; both have identity 0."""
+
+    name: str
+    demonstrations: Problems
+    questions: Problems
+    known: tuple[bool, ...]
+    """Whether the solution of each question is known; where not, it is padding."""
+
+
 class Task(ABC):
     """One kind of puzzle.
 
@@ -267,6 +278,14 @@ class Task(ABC):
         if owners:
             raise UserError(f"{self.name}: a model that knows {owners[0]!r}, expected one of a task with owners")
 
+    def read_shown(self, lines: Block, where: str) -> list[Shown]:
+        """The owners with demonstrations in one input, for a task with owners: how `gram solve` reads it."""
+        raise UserError(f"{where}, line {lines[0][0]}: {self.name} has no demonstrations")
+
+    def handed_in(self, answers: Tensor) -> Any:
+        """The best answers (attempts, L) to one input as they are handed in."""
+        return [self.compact(answer.tolist()) for answer in answers]
+
     def disguise(self, inputs: Tensor, solutions: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs (B, L) and their solutions (B, K, L) in the disguise of each identity (B,)."""
         del identity
@@ -285,7 +304,8 @@ class Task(ABC):
             return problems
         device = problems.identity.device
         seen = problems.subset(torch.arange(len(problems), device=device).repeat_interleave(views))
-        identity = seen.identity + torch.arange(views, device=device).repeat(len(problems))
+        rows = problems.identity.repeat_interleave(views)
+        identity = rows + torch.arange(views, device=device).repeat(len(problems))
         parts = zip(seen.inputs.split(4096), identity.split(4096), strict=True)  # bounds the memory
         inputs = [self.disguise(x.long(), x[:, None].long(), n)[0].to(x.dtype) for x, n in parts]
         return replace(seen, inputs=torch.cat(inputs), identity=identity)

@@ -1,0 +1,107 @@
+"""`gram solve` where what to do is told by demonstrations (ARC): fit, answer, hand in."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import closing, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from gram_reasoning.border import progress, write_lines
+from gram_reasoning.errors import UserError, check
+from gram_reasoning.files import WholeFile
+
+if TYPE_CHECKING:
+    from gram_reasoning.config import Recipe
+    from gram_reasoning.inference.sampler import SamplerConfig
+    from gram_reasoning.models.base import RecursiveModel
+    from gram_reasoning.tasks.base import Block, Shown, Task
+    from gram_reasoning.training.fit import Told
+
+STEPS = 200
+"""Supervision steps of a fit, if nobody says otherwise."""
+
+
+def run(
+    options: Any,
+    blocks: "Iterator[Block]",
+    where: str,
+    recipe: "Recipe",
+    task: "Task",
+    model: "RecursiveModel",
+    sampler: "SamplerConfig",
+) -> int:
+    """Answer every question of every task read; returns the exit code."""
+    from gram_reasoning.training.fit import solve_shown
+
+    for name in ("picture", "trajectories"):
+        check(getattr(options, name) is None, f"--{name}", getattr(options, name), f"nothing for {task.name}")
+    views = min(recipe.evaluation.views, task.disguises) if options.views is None else options.views
+    check(1 <= views <= task.disguises, "--views", views, f"1 to {task.disguises}")
+    steps = STEPS if options.fit_steps is None else options.fit_steps
+    check(1 <= steps <= 1_000_000, "--fit-steps", steps, "1 to 1000000")
+    to_stdout = options.json is not None and str(options.json) == "-"
+    submission: dict[str, Any] = {}
+    failed = count = 0
+    with nullcontext() if options.json is None or to_stdout else closing(WholeFile(options.json)) as file:
+        for block in blocks:
+            for shown in task.read_shown(block, where):
+                if options.submission is not None and shown.name in submission:
+                    raise UserError(f"{where}: a second task {shown.name}, expected different names to hand in")
+                with progress(f"fitting {shown.name}") as tick:
+                    told = solve_shown(model, task, shown, sampler, recipe.train, views, steps, options.select, tick)
+                submission[shown.name] = [task.handed_in(answers) for answers in told.handed_in]
+                for number, ranked in enumerate(told.answers):
+                    count += 1
+                    best = ranked[: task.attempts]
+                    right = told.right[number]
+                    failed += not (any(right[: task.attempts]) if right is not None else any(best[0].answer))
+                    line = json.dumps(_values(task, shown, told, number, sampler.samples * views, sampler.steps))
+                    print(line if to_stdout else _text(task, shown, told, number, options.all), flush=True)
+                    if file is not None:
+                        file.write(f"{line}\n".encode())
+    if count == 0:
+        raise UserError(f"{where}: no input found, expected at least one")
+    if options.submission is not None:
+        write_lines(options.submission, [json.dumps(submission)])
+        print(f"{len(submission)} tasks written to {options.submission}", file=sys.stderr)
+    return 0 if failed == 0 else 1
+
+
+def _values(task: "Task", shown: "Shown", told: "Told", number: int, samples: int, steps: int) -> dict[str, Any]:
+    """The object that `--json` writes for one question."""
+    right = told.right[number]
+    return {
+        "task": shown.name,
+        "question": number + 1,
+        "input": task.compact(shown.questions.inputs[number].tolist()),
+        "answers": [
+            {
+                "answer": task.compact(a.answer),
+                "verified": None if right is None else right[i],
+                "votes": a.votes,
+                "score": round(a.value, 6),
+            }
+            for i, a in enumerate(told.answers[number])
+        ],
+        "samples": samples,
+        "steps": steps,
+        "demonstrations_right": told.demonstrations_right,
+    }
+
+
+def _text(task: "Task", shown: "Shown", told: "Told", number: int, show_all: bool) -> str:
+    """One question and the answers to hand in, or all of them."""
+    from gram_reasoning.evaluation.report import side_by_side
+
+    ranked, right = told.answers[number], told.right[number]
+    repeated = round(told.demonstrations_right * len(shown.demonstrations))
+    head = (
+        f"task {shown.name}, question {number + 1}: {repeated} of {len(shown.demonstrations)} demonstrations repeated"
+    )
+    if right is not None:
+        head += ", solved" if any(right[: task.attempts]) else ", not solved"
+    blocks = [[*task.format(shown.questions.inputs[number].tolist()).splitlines(), "input"]]
+    for i, a in enumerate(ranked if show_all else ranked[: task.attempts]):
+        mark = "" if right is None else ", right" if right[i] else ", wrong"
+        blocks.append([*(task.format(a.answer).splitlines() or ["no grid"]), f"{a.votes} votes{mark}"])
+    return f"{head}\n{side_by_side(blocks)}\n"
