@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from gram_reasoning.cli import main
+from gram_reasoning.config import Recipe
 from gram_reasoning.inference.sampler import SamplerConfig, sample
 from helpers import debug_recipe, make_trainer, tiny_gram
 
@@ -55,12 +56,18 @@ RECIPES: list[dict[str, Any]] = [
     {"prior_share": 0.5, "prior_target": "nearest", "posterior_stay": "drawn", "halting": True},
     {"prior_share": 0.5, "prior_target": "matched", "trajectories_per_input": 2, "examples": "pairs"},
     {"accumulation": 2, "halt_target": "equal"},
+    {"name": "arc-pocket-debug", "halt_target": "equal"},
 ]
+
+
+def recipe_of(train: dict[str, Any]) -> Recipe:
+    changes = {key: value for key, value in train.items() if key != "name"}
+    return debug_recipe(train.get("name", "nqueens7-pocket-debug"), train=changes)
 
 
 @pytest.mark.parametrize("train", RECIPES)
 def test_a_training_step_never_waits(tmp_path: Path, train: dict[str, Any]):
-    run = make_trainer(debug_recipe(train=train), tmp_path)
+    run = make_trainer(recipe_of(train), tmp_path)
     run.train_step()  # some things are looked up once
     with Operators() as seen:
         run.train_step()
@@ -74,7 +81,7 @@ def test_a_training_step_never_waits(tmp_path: Path, train: dict[str, Any]):
 def test_a_training_step_never_waits_on_a_gpu(tmp_path: Path, train: dict[str, Any]):
     from gram_reasoning.processes import Processes
 
-    run = make_trainer(debug_recipe(train=train), tmp_path, processes=Processes(device=torch.device("cuda")))
+    run = make_trainer(recipe_of(train), tmp_path, processes=Processes(device=torch.device("cuda")))
     run.train_step()
     torch.cuda.set_sync_debug_mode("error")
     try:

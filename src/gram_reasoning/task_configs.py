@@ -275,7 +275,7 @@ class ArcConfig(TaskConfig):
 
     def small(self) -> Self:
         sets = {"training": "shipped", "evaluation": "none", "concept": "none"}
-        few = {"canvas": 10, "augmentations": 4, "only": None, "monitor": "demonstrations"}
+        few = {"canvas": 10, "augmentations": 4, "only": None, "monitor": "demonstrations", "translate": True}
         return replace(self, **sets, **few)
 
 

@@ -44,9 +44,15 @@ def arc_pocket() -> Recipe:
         name="arc-pocket",
         summary="Five small ARC tasks learnt by heart, a check of the pipeline: minutes on two CPU cores.",
         task=ArcConfig(
-            training="shipped", evaluation="none", concept="none", monitor="demonstrations", canvas=10, augmentations=8
+            training="shipped",
+            evaluation="none",
+            concept="none",
+            monitor="demonstrations",
+            canvas=8,
+            augmentations=8,
+            translate=False,  # what is learnt by heart is asked in the corner
         ),
-        model=replace(base.model, prefix_tokens=28),  # 28 + 100 = 128 tokens
+        model=replace(base.model, prefix_tokens=32),  # 32 + 64 = 96 tokens
         train=replace(base.train, halt_target="equal", eval_inputs=15, eval_samples=4),
         evaluation=EvalConfig(samples=4, views=8),
     )
