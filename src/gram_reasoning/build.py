@@ -15,13 +15,14 @@ from gram_reasoning.tasks.arc import Arc
 from gram_reasoning.tasks.base import Block, Task
 from gram_reasoning.tasks.graph_coloring import GraphColoring
 from gram_reasoning.tasks.maze import Maze
+from gram_reasoning.tasks.mnist import MNIST
 from gram_reasoning.tasks.nqueens import NQueens
 from gram_reasoning.tasks.sudoku import Sudoku
 from gram_reasoning.tasks.sudoku_generation import SudokuGeneration
 from gram_reasoning.training import checkpoint
 
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (NQueens, GraphColoring, Sudoku, SudokuGeneration, Maze, Arc)
+    task.name: task for task in (NQueens, GraphColoring, Sudoku, SudokuGeneration, Maze, MNIST, Arc)
 }
 """Every kind of task and its class; the names are the kinds of their configs."""
 

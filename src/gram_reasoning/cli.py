@@ -29,7 +29,7 @@ from gram_reasoning.border import (
     version,
     write_lines,
 )
-from gram_reasoning.commands import bench, export, generate, solve
+from gram_reasoning.commands import bench, export, generate, images, solve
 from gram_reasoning.commands.sampling import sampler_config
 from gram_reasoning.config import EvalConfig, GramConfig, TrainConfig, to_json
 from gram_reasoning.errors import Failed, UserError
@@ -41,7 +41,8 @@ Recursive latent reasoning: puzzles with many answers, solved by many sampled tr
 
 commands:
   solve [PUZZLE]      solve boards from a file, from text or from standard input (-)
-  generate            answers from nothing, such as full Sudoku boards
+  generate            answers from nothing, such as full Sudoku boards or digits
+  classifier, fid     train a classifier of digits; measure generated digits by it
   train RECIPE        train a model; `gram train RECIPE --help` lists every option
   eval CHECKPOINT     judge a model on held-out inputs, by rollouts under the prior
   export CHECKPOINT   write the averaged weights as a folder to share, in files of a size you name
@@ -98,6 +99,8 @@ def _dispatch(arguments: list[str]) -> int:
     commands = {
         "solve": solve.run,
         "generate": generate.run,
+        "classifier": images.train_classifier,
+        "fid": images.fid,
         "train": _train,
         "eval": _eval,
         "export": export.run,

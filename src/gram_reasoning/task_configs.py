@@ -279,6 +279,28 @@ class ArcConfig(TaskConfig):
         return replace(self, **sets, **few)
 
 
-CONFIGS = (NQueensConfig, GraphColoringConfig, SudokuConfig, SudokuGenerationConfig, MazeConfig, ArcConfig)
+@dataclass(frozen=True, kw_only=True)
+class MNISTConfig(TaskConfig):
+    """Digits from nothing, their pixels black or white: the input is always the empty image."""
+
+    kind: ClassVar[str] = "mnist"
+
+    source: str = "mirror"
+    """A folder with the four IDX files of MNIST, gzipped or not; `mirror` downloads them once; `drawn` are rings and
+    bars of our own, to try things out."""
+    size: int = 28
+    """Side of the images: 28, or 14 by averages of four pixels."""
+    validation_images: int = 5000
+    """Images at the end of the training file whose likelihood is watched in training; test images are the test file."""
+
+    def __post_init__(self) -> None:
+        check(self.size in (14, 28), "task.size", self.size, "14 or 28")
+        check(self.validation_images >= 1, "task.validation_images", self.validation_images, "at least 1")
+
+    def small(self) -> Self:
+        return replace(self, source="drawn", validation_images=100)
+
+
+CONFIGS = (NQueensConfig, GraphColoringConfig, SudokuConfig, SudokuGenerationConfig, MazeConfig, MNISTConfig, ArcConfig)
 KINDS: dict[str, type[TaskConfig]] = {config.kind: config for config in CONFIGS}
 """Every kind of task and its config; `build.register` adds one of your own."""

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from gram_reasoning.errors import UserError
 from gram_reasoning.files import write_whole
@@ -54,6 +55,24 @@ def draw_input(axes: Axes, task: Task, item: Solved, answer: Answer | None = Non
     if answer is None:
         of = "" if item.known_solutions is None else f" of {item.known_solutions}"
         axes.set_title(f"{len(item.solutions)}{of} found", fontsize=9, fontweight="bold")
+
+
+def picture_of_answers(task: Task, answers: Tensor, path: Path) -> None:
+    """Answers (rows, columns, L) as a grid: images as they are, boards drawn, others as text."""
+    rows, columns = answers.shape[:2]
+    images = task.image(answers)
+    side = 1.55 if images is None else 0.5
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(side * columns, side * rows), squeeze=False, layout="constrained"
+    )
+    for r, line in enumerate(grid):
+        for c, axes in enumerate(line):
+            if images is None:
+                _draw(axes, task, answers[r, c].tolist(), answers[r, c].tolist())
+            else:
+                axes.imshow(images[r, c].numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+                axes.axis("off")
+    save(figure, path)
 
 
 def picture_of_solutions(task: Task, solved: Sequence[Solved], path: Path, most: int = 6, boards: int = 8) -> None:

@@ -1,15 +1,26 @@
 """`gram generate`: answers from nothing, by a model of an unconditional task."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isqrt
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gram_reasoning.border import can_write, in_range, parse, progress, set_threads, write_lines
+from gram_reasoning.border import PICTURES, can_write, in_range, parse, progress, set_threads, write_lines
 from gram_reasoning.commands.sampling import sampler_config
 from gram_reasoning.errors import UserError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gram_reasoning.inference.sampler import SamplerConfig
+    from gram_reasoning.models.base import RecursiveModel
+    from gram_reasoning.tasks.base import Task
+
 MOST = 100_000
 """Answers of one call."""
+DRAWN, FORMING = 64, 8
+"""Answers in a picture, and in one of how they form."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +52,10 @@ class GenerateOptions:
     """auto, cpu, cuda, cuda:1, mps."""
     threads: int | None = None
     """CPU threads; the default is torch's."""
+    picture: Path | None = None
+    """Draw the first 64 into this image file."""
+    forming: Path | None = None
+    """Draw what the first 8 would be after every step into this image file."""
     json: Path | None = None
     """Write one JSON object an answer, and a last one with the measures, to this file."""
 
@@ -55,6 +70,8 @@ def run(arguments: list[str]) -> int:
     options = parse(GenerateOptions, arguments, "gram generate", "gram generate --checkpoint runs/boards --count 20")
     in_range("count", options.count, 1, MOST)
     can_write(options.json)
+    for picture in (options.picture, options.forming):
+        can_write(picture, PICTURES)
 
     import torch
 
@@ -73,6 +90,8 @@ def run(arguments: list[str]) -> int:
     with progress("generating") as tick:
         candidates = in_standard_form(task, blank[None], sample(model, blank[None], config, tick=tick))
     answers = candidates.answers[0].cpu()
+    if options.picture is not None or options.forming is not None:
+        _draw(options, config, task, model, blank, answers)
     reward = task.reward(answers, blank.expand_as(answers))
     valid = [None] * len(answers) if reward is None else (reward == 1).tolist()
     puzzles = None
@@ -98,3 +117,24 @@ def run(arguments: list[str]) -> int:
     if options.json is not None:
         write_lines(options.json, [json.dumps(line) for line in (*lines, {"measures": measures})])
     return 1 if False in valid else 0
+
+
+def _draw(
+    options: GenerateOptions,
+    config: "SamplerConfig",
+    task: "Task",
+    model: "RecursiveModel",
+    blank: "Tensor",
+    answers: "Tensor",
+) -> None:
+    from gram_reasoning.analysis.figures import picture_of_answers
+    from gram_reasoning.analysis.trajectories import record
+
+    if options.picture is not None:
+        drawn = answers[:DRAWN]
+        across = isqrt(len(drawn))
+        picture_of_answers(task, drawn[: len(drawn) // across * across].unflatten(0, (-1, across)), options.picture)
+    if options.forming is not None:
+        paths = record(model, blank, replace(config, samples=min(FORMING, options.count))).argmax(-1)
+        forms = task.canonical(paths.flatten(0, 1), blank.expand(paths.shape[0] * paths.shape[1], -1))
+        picture_of_answers(task, forms.view_as(paths), options.forming)

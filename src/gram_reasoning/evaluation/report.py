@@ -71,6 +71,17 @@ def _further(result: dict[str, Any]) -> list[str]:
     return ["\n".join(lines)] if lines else []
 
 
+def images_table(result: dict[str, Any]) -> str:
+    """The table that `gram fid` prints."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "images", "IS", "FID"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, row in result["sets"].items():
+        table.add_row(name, str(row["images"]), f"{row['inception_score']:.2f}", f"{row['frechet_distance']:.2f}")
+    head = f"{result['checkpoint']}\nIS and FID by {result['features']}, FID to {result['reference']}"
+    return f"{head}\n{_render(table)}"
+
+
 def runs_table(runs: dict[str, list[dict[str, Any]]], reach: float) -> str:
     """The table that `gram report` prints: the newest evaluation of each run, on its validation inputs."""
     table = Table(box=None, pad_edge=False)

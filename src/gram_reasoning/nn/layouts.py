@@ -54,8 +54,9 @@ class PatchLayout:
 
     def read(self, told: Tensor) -> Tensor:
         side, across = math.isqrt(self.pixels), math.isqrt(self.positions)
-        image = F.pixel_shuffle(told.transpose(1, 2).unflatten(2, (across, across)), 2)
-        return image[:, :, :side, :side].flatten(2).transpose(1, 2)
+        patches = told.unflatten(2, (-1, 2, 2)).unflatten(1, (across, across))  # (B, rows, columns, V, 2, 2)
+        image = patches.permute(0, 1, 4, 2, 5, 3).flatten(3, 4).flatten(1, 2)
+        return image[:, :side, :side].flatten(1, 2)
 
 
 class PatchEmbedding(nn.Module):
@@ -83,4 +84,6 @@ class PatchEmbedding(nn.Module):
         pixels = (2 * tokens - 3) * (tokens != 0)
         image = pixels.view(-1, 1, side, side).to(self.out.weight.dtype)
         image = F.pad(image, (0, side % 2, 0, side % 2))
-        return self.out(F.pixel_unshuffle(self.convolutions(image), 2).flatten(2).transpose(1, 2))
+        across = (side + 1) // 2
+        corners = self.convolutions(image).unflatten(3, (across, 2)).unflatten(2, (across, 2))
+        return self.out(corners.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2))  # no rows are rows too

@@ -355,6 +355,11 @@ class Task(ABC):
         del lines, where
         return cls.name
 
+    def image(self, tokens: Tensor) -> Tensor | None:
+        """The brightness of each pixel, from 0 to 1, of answers (..., L) that are images: (..., H, W)."""
+        del tokens
+        return None
+
     def cells(self, tokens: Sequence[int]) -> list[list[str]] | None:
         """What stands in each square of a board, by rows, for pictures; None for a task without one."""
         return [list(row.replace(".", " ")) for row in self.rows(tokens)] if self.symbols else None
