@@ -1,5 +1,6 @@
 """The counted operations are those that PyTorch's own counter sees."""
 
+import re
 from typing import Any
 
 import pytest
@@ -8,9 +9,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gram_reasoning import noise
 from gram_reasoning.analysis.costs import Cost, Counter
+from gram_reasoning.build import TASKS
 from gram_reasoning.config import GramConfig
 from gram_reasoning.models.gram import Gram
-from gram_reasoning.recipes import get_recipe
+from gram_reasoning.recipes import RECIPES, get_recipe
 from helpers import UNLIMITED, mixed_step, tiny_config
 
 ROWS, LENGTH = 6, 9
@@ -37,7 +39,7 @@ def test_operations_of_a_training_step(changes: dict[str, Any]):
         out = model(batch, state, draws, referee)
         torch.stack([loss.sum() for loss in out.losses.values()]).sum().backward()
     counted = Counter(config, LENGTH, 3, ROWS).training_step().operations
-    assert counted == pytest.approx(seen.get_total_flops(), rel=0.03)
+    assert counted == pytest.approx(seen.get_total_flops(), rel=0.05)
 
 
 @pytest.mark.parametrize("changes", VARIANTS)
@@ -69,3 +71,18 @@ def test_the_paper_scale_by_hand():
 def test_time_is_bound_by_the_slower_of_the_two():
     assert Cost(10, 4).seconds(5, 1) == 4
     assert Cost(10, 4).seconds(2, 4) == 5
+
+
+LARGE = [name for name, recipe in RECIPES.items() if recipe.train.batch_size >= 256]
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_large_recipe_says_what_it_costs(name: str):
+    """At 45% of 788 T operations a second, the assumptions of docs/performance.md."""
+    recipe = get_recipe(name)
+    task = TASKS[recipe.task.kind](recipe.task)
+    step = Counter(recipe.model, task.length, task.vocab, recipe.train.batch_size).training_step()
+    minutes = step.operations * recipe.train.steps / (0.45 * 788e12) / 60
+    said = re.search(r"Projected: ([\d,.]+) H200-minutes", recipe.summary)
+    assert said, recipe.summary
+    assert float(said[1].replace(",", "")) == pytest.approx(minutes, rel=0.05)

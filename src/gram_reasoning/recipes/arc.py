@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from gram_reasoning.config import EvalConfig, GramConfig, Recipe, TrainConfig
-from gram_reasoning.recipes.nqueens import nqueens7_pocket
+from gram_reasoning.recipes.nqueens import POCKET_MODEL, nqueens7_pocket
 from gram_reasoning.task_configs import ArcConfig
 
 
@@ -14,8 +14,8 @@ def arc1() -> Recipe:
     """
     return Recipe(
         name="arc1",
-        summary="ARC-AGI-1 with ConceptARC, the paper's size (10M parameters, 2 GB of identities). Several GPUs; "
-        "not yet run here.",
+        summary="ARC-AGI-1 with ConceptARC, the paper's size (10M parameters, 2 GB of identities). "
+        "Projected: 1,233 H200-minutes; not yet run here.",
         task=ArcConfig(version=1),
         model=GramConfig(),
         train=TrainConfig(steps=125_000, accumulation=8, halt_target="equal", eval_every=5000, checkpoint_every=5000),
@@ -29,8 +29,8 @@ def arc2() -> Recipe:
     return replace(
         base,
         name="arc2",
-        summary="ARC-AGI-2 with ConceptARC, the paper's size (10M parameters, 2.6 GB of identities). Several GPUs; "
-        "not yet run here.",
+        summary="ARC-AGI-2 with ConceptARC, the paper's size (10M parameters, 2.6 GB of identities). "
+        "Projected: 1,647 H200-minutes; not yet run here.",
         task=ArcConfig(version=2),
         train=replace(base.train, steps=167_000),
     )
@@ -52,7 +52,7 @@ def arc_pocket() -> Recipe:
             augmentations=8,
             translate=False,  # what is learnt by heart is asked in the corner
         ),
-        model=replace(base.model, prefix_tokens=32),  # 32 + 64 = 96 tokens
+        model=replace(POCKET_MODEL, prefix_tokens=32),  # 32 + 64 = 96 tokens
         train=replace(base.train, halt_target="equal", eval_inputs=15, eval_samples=4),
         evaluation=EvalConfig(samples=4, views=8),
     )

@@ -10,12 +10,24 @@ from gram_reasoning.task_configs import NQueensConfig
 UNBOUNDED: dict[str, Any] = {"mean_bound": None, "sigma_learned": True, "kl_budget_first": None, "kl_budget": None}
 """The objective without the bounds that docs/deviations.md explains."""
 
+POCKET_MODEL = GramConfig(
+    hidden_size=64,
+    num_heads=4,
+    mlp_size=64,
+    low_steps=2,
+    transitions=2,
+    supervision_steps=6,
+    token_mixer="mlp",
+    positions="learned",
+)
+"""What the pocket recipes vary. Each chooses its prefix: bfloat16 products on CPU want multiples of 32 tokens."""
+
 
 def nqueens8() -> Recipe:
     """8x8 at the paper's size."""
     return Recipe(
         name="nqueens8",
-        summary="8x8, the paper's size (10M parameters, batch 768). One GPU; not yet run here.",
+        summary="8x8, the paper's size (10M parameters, batch 768). Projected: 61 H200-minutes; not yet run here.",
         task=NQueensConfig(size=8),
         model=GramConfig(),
         train=TrainConfig(),
@@ -31,7 +43,7 @@ def nqueens8_12gb() -> Recipe:
     return replace(
         base,
         name="nqueens8-12gb",
-        summary="8x8, the paper's width at batch 256, 6,567 steps: for a GPU of 12 GB; not yet run here.",
+        summary="8x8, the paper's width, batch 256, for a 12 GB GPU. Projected: 1.3 H200-minutes; not yet run here.",
         train=replace(base.train, batch_size=256, steps=6567, lr_schedule="cosine", ema=0.999),
     )
 
@@ -41,7 +53,7 @@ def nqueens10() -> Recipe:
     return replace(
         nqueens8(),
         name="nqueens10",
-        summary="10x10, the paper's size (10M parameters, batch 768). One GPU; not yet run here.",
+        summary="10x10, the paper's size (10M parameters, batch 768). Projected: 91 H200-minutes; not yet run here.",
         task=NQueensConfig(size=10),
     )
 
@@ -52,19 +64,8 @@ def nqueens7_pocket() -> Recipe:
         name="nqueens7-pocket",
         summary="7x7, a bundled model: six minutes on one CPU core.",
         task=NQueensConfig(size=7),
-        model=GramConfig(
-            hidden_size=64,
-            num_heads=4,
-            mlp_size=64,
-            prefix_tokens=15,  # 15 + 49 = 64 tokens: bfloat16 products on CPU want multiples of 32
-            low_steps=2,
-            transitions=2,
-            supervision_steps=6,
-            token_mixer="mlp",
-            positions="learned",
-            kl_budget_first=10.0,
-            kl_budget_open=0.0,
-        ),
+        # More nats for inputs with one solution too: fewer right at once, more of all solutions found (docs/log.md).
+        model=replace(POCKET_MODEL, prefix_tokens=15, kl_budget_first=10.0, kl_budget_open=0.0),  # 15 + 49 = 64 tokens
         train=TrainConfig(
             batch_size=96,
             examples="inputs",
@@ -85,11 +86,11 @@ def nqueens8_pocket() -> Recipe:
     return replace(
         base,
         name="nqueens8-pocket",
-        summary="8x8, 0 to 7 queens given, the model that `gram solve` uses: under an hour on one CPU core.",
+        summary="8x8, 0 to 7 queens given, the model that `gram solve` uses: an hour on one CPU core.",
         task=NQueensConfig(size=8, max_removed=8),
-        model=replace(base.model, hidden_size=96, mlp_size=96, prefix_tokens=32),  # 32 + 64 = 96 tokens
+        model=replace(POCKET_MODEL, hidden_size=96, mlp_size=96, prefix_tokens=32, kl_budget_open=10.0),  # 96 tokens
         train=replace(
-            base.train, steps=3500, examples="pairs", ema=0.998, eval_every=500, eval_inputs=200, eval_samples=20
+            base.train, steps=7500, examples="pairs", ema=0.998, eval_every=1500, eval_inputs=200, eval_samples=20
         ),
     )
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from gram_reasoning.config import EvalConfig, GramConfig, Recipe, TrainConfig
-from gram_reasoning.recipes.nqueens import nqueens7_pocket
+from gram_reasoning.recipes.nqueens import POCKET_MODEL, nqueens7_pocket
 from gram_reasoning.recipes.variants import twin
 from gram_reasoning.task_configs import SudokuConfig, SudokuGenerationConfig
 
@@ -12,7 +12,7 @@ def sudoku_extreme() -> Recipe:
     """Sudoku-Extreme at the paper's size: 1000 training puzzles and their symmetries."""
     return Recipe(
         name="sudoku-extreme",
-        summary="Sudoku-Extreme, 1000 puzzles, the paper's size (10M parameters). One GPU; not yet run here.",
+        summary="Sudoku-Extreme, 1000 puzzles, the paper's size. Projected: 36 H200-minutes; not yet run here.",
         task=SudokuConfig(),
         model=GramConfig(low_steps=6, token_mixer="mlp"),
         train=TrainConfig(steps=65_000),
@@ -27,7 +27,7 @@ def sudoku9() -> Recipe:
         name="sudoku9",
         summary="9x9 Sudoku with at most 20 blanks, from our generator: minutes on two CPU cores.",
         task=SudokuConfig(train="generated", test="generated", train_puzzles=20_000, test_puzzles=1000, max_blanks=20),
-        model=replace(base.model, prefix_tokens=15),  # 15 + 81 = 96 tokens
+        model=replace(POCKET_MODEL, prefix_tokens=15),  # 15 + 81 = 96 tokens
     )
 
 
@@ -41,7 +41,7 @@ def sudoku4() -> Recipe:
         task=SudokuConfig(
             size=4, train="generated", test="generated", train_puzzles=5000, test_puzzles=500, augment=False
         ),
-        model=replace(base.model, prefix_tokens=16),  # 16 + 16 = 32 tokens
+        model=replace(POCKET_MODEL, prefix_tokens=16),  # 16 + 16 = 32 tokens
     )
 
 
@@ -59,7 +59,7 @@ def sudoku9_boards() -> Recipe:
     """Full 9x9 boards from nothing at the paper's size: 50,000 boards, 200 epochs, EMA 0.999."""
     return Recipe(
         name="sudoku9-boards",
-        summary="Full 9x9 boards from nothing, the paper's size (10M parameters). One GPU; not yet run here.",
+        summary="Full 9x9 boards from nothing, the paper's size. Projected: 7.2 H200-minutes; not yet run here.",
         task=SudokuGenerationConfig(),
         model=GramConfig(low_steps=6, token_mixer="mlp"),
         train=TrainConfig(steps=13_000, ema=0.999, eval_inputs=1, eval_samples=256),
@@ -73,10 +73,10 @@ def sudoku4_boards() -> Recipe:
     return replace(
         base,
         name="sudoku4-boards",
-        summary="Full 4x4 boards from nothing: minutes on two CPU cores.",
+        summary="Full 4x4 boards from nothing: a quarter of an hour on one CPU core.",
         task=SudokuGenerationConfig(size=4),
-        model=replace(base.model, prefix_tokens=16),
-        train=replace(base.train, steps=1500, eval_inputs=1, eval_samples=288),
+        model=replace(POCKET_MODEL, prefix_tokens=16),
+        train=replace(base.train, steps=4500, eval_every=1500, eval_inputs=1, eval_samples=288),
         evaluation=EvalConfig(samples=2880),
     )
 
