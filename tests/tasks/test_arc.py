@@ -342,6 +342,7 @@ def test_any_text(text: str):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @settings(deadline=None, max_examples=10_000)
 @given(texts)
 def test_any_text_at_length(text: str):

@@ -249,6 +249,7 @@ def test_any_files(tmp_path_factory: pytest.TempPathFactory, one: bytes, other: 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @settings(deadline=None, max_examples=10_000)
 @given(contents, contents)
 def test_any_files_at_length(tmp_path_factory: pytest.TempPathFactory, one: bytes, other: bytes):
@@ -259,6 +260,7 @@ def test_any_files_at_length(tmp_path_factory: pytest.TempPathFactory, one: byte
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_genuine_files_go_through(arc_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     concept = str(arc_folders["concept"])
     cases: list[tuple[Literal[1, 2], int, int, int]] = [(1, 960, 3092, 419), (2, 1280, 4018, 167)]
