@@ -42,7 +42,8 @@ Recursive latent reasoning: puzzles with many answers, solved by many sampled tr
 commands:
   solve [PUZZLE]      solve boards from a file, from text or from standard input (-)
   generate            answers from nothing, such as full Sudoku boards or digits
-  classifier, fid     train a classifier of digits; measure generated digits by it
+  classifier          train a classifier of digits, to measure generated ones by
+  fid                 measure generated digits, by a classifier or by Inception
   train RECIPE        train a model; `gram train RECIPE --help` lists every option
   eval CHECKPOINT     judge a model on held-out inputs, by rollouts under the prior
   export CHECKPOINT   write the averaged weights as a folder to share, in files of a size you name

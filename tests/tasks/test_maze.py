@@ -15,9 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gram_reasoning import noise
-from gram_reasoning.analysis.costs import Counter
 from gram_reasoning.errors import UserError
-from gram_reasoning.recipes import get_recipe
 from gram_reasoning.task_configs import MazeConfig
 from gram_reasoning.tasks.maze import COUNT_LIMIT, Maze
 from gram_reasoning.tasks.maze_paths import flood
@@ -292,12 +290,6 @@ BAD_CONFIGS: list[tuple[dict[str, Any], str]] = [
 def test_bad_configs(changes: dict[str, Any], told: str):
     with pytest.raises(UserError, match=told):
         MazeConfig(**changes)
-
-
-def test_cost_of_the_recipe_is_counted():
-    recipe = get_recipe("maze-hard")
-    step = Counter(recipe.model, 900, 6, recipe.train.batch_size).training_step().operations
-    assert f"{recipe.train.steps * step:.1e}".replace("e+", "e") + " operations" in recipe.summary
 
 
 # -- text ------------------------------------------------------------------------------------------------------

@@ -55,7 +55,8 @@ class MNIST(Task):
             settings = {"task": self.name, "split": name, **asdict(self.config)}
             if self.config.source != "drawn":
                 part = "t10k" if name == "test" else "train"
-                settings |= {"source": file_sha256(find(self.config, f"{part}-images-idx3-ubyte"))}
+                files = (find(self.config, f"{part}-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1"))
+                settings |= {"source": [file_sha256(file) for file in files]}
             self._splits[name] = prepared(f"{self.name}-{name}", settings, lambda: self._make(name))
         return self._splits[name]
 
