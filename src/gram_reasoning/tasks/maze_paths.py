@@ -14,7 +14,6 @@ def neighbours(x: Tensor) -> Tensor:
     return wide[:, :-2, 1:-1] + wide[:, 2:, 1:-1] + wide[:, 1:-1, :-2] + wide[:, 1:-1, 2:]
 
 
-@torch.compiler.disable()  # a compiler would write the loop out
 def flood(free: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
     """Walk from the start of every maze in all directions at once.
 
@@ -27,6 +26,12 @@ def flood(free: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Steps to each square, -1 where none leads (M, n, n) int64, and the number of shortest ways to it (M, n, n).
     """
+    if torch.compiler.is_compiling():  # a compiler would write the loop out; the decorator takes a second to import
+        return torch.compiler.disable(_flood)(free, start)
+    return _flood(free, start)
+
+
+def _flood(free: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
     n = free.shape[1]
     front = start.float()
     ways, left = front, (free & ~start).float()  # left: squares that no step has reached
