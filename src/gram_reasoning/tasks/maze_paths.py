@@ -27,7 +27,7 @@ def flood(free: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         Steps to each square, -1 where none leads (M, n, n) int64, and the number of shortest ways to it (M, n, n).
     """
     if torch.compiler.is_compiling():  # a compiler would write the loop out; the decorator takes a second to import
-        return torch.compiler.disable(_flood)(free, start)
+        return torch.compiler.disable()(_flood)(free, start)
     return _flood(free, start)
 
 
