@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gram_reasoning.config import Recipe
+from gram_reasoning.config import GramConfig, Recipe
 from gram_reasoning.recipes.nqueens import POCKET_MODEL, nqueens7_pocket, nqueens8
 from gram_reasoning.recipes.variants import twin
 from gram_reasoning.task_configs import GraphColoringConfig
@@ -15,6 +15,8 @@ def coloring8() -> Recipe:
         name="coloring8",
         summary="3-colouring, 8 vertices, the paper's size. Projected: 33 H200-minutes; not yet run here.",
         task=GraphColoringConfig(vertices=8, edge_probability=0.55, graphs=1700),
+        # As in coloring6: an answer is a few tokens, and the nats of a board would name it.
+        model=GramConfig(kl_budget_first=0.5, kl_budget_open=0.5),
     )
 
 
