@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from fuzzing import fuzz
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
 from gram_reasoning.task_configs import ArcConfig
@@ -335,17 +336,8 @@ texts = (
 )
 
 
-@settings(deadline=None, max_examples=150)
-@given(texts)
-def test_any_text(text: str):
-    read_or_refused(riddles, text)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-@settings(deadline=None, max_examples=10_000)
-@given(texts)
-def test_any_text_at_length(text: str):
+@fuzz(150, 10_000, texts)
+def test_any_text(text: str) -> None:
     read_or_refused(riddles, text)
 
 

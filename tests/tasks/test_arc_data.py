@@ -4,15 +4,16 @@ import hashlib
 import io
 import json
 import tarfile
+import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fuzzing import fuzz
 from gram_reasoning.errors import UserError
 from gram_reasoning.task_configs import ArcConfig
 from gram_reasoning.tasks import arc_data
@@ -232,28 +233,17 @@ contents = st.binary(max_size=40) | st.recursive(
 ).map(lambda value: json.dumps(value).encode())
 
 
-def any_files(folder: Path, one: bytes, other: bytes) -> None:
-    folder.mkdir(exist_ok=True)
-    (folder / "aa.json").write_bytes(one)
-    read_or_refused(lambda _, where: read_set("training", str(folder), 1), "")
-    combined = folder.parent / "x_challenges.json"
-    combined.write_bytes(one)
-    combined.with_name("x_solutions.json").write_bytes(other)
-    read_or_refused(lambda _, where: read_set("training", str(combined), 1), "")
-
-
-@settings(deadline=None, max_examples=100)
-@given(contents, contents)
-def test_any_files(tmp_path_factory: pytest.TempPathFactory, one: bytes, other: bytes):
-    any_files(tmp_path_factory.getbasetemp() / "any-arc", one, other)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-@settings(deadline=None, max_examples=10_000)
-@given(contents, contents)
-def test_any_files_at_length(tmp_path_factory: pytest.TempPathFactory, one: bytes, other: bytes):
-    any_files(tmp_path_factory.getbasetemp() / "any-arc", one, other)
+@fuzz(100, 10_000, contents, contents)
+def test_any_files(one: bytes, other: bytes) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "set"
+        folder.mkdir(exist_ok=True)
+        (folder / "aa.json").write_bytes(one)
+        read_or_refused(lambda _, where: read_set("training", str(folder), 1), "")
+        combined = folder.parent / "x_challenges.json"
+        combined.write_bytes(one)
+        combined.with_name("x_solutions.json").write_bytes(other)
+        read_or_refused(lambda _, where: read_set("training", str(combined), 1), "")
 
 
 # -- the real files ------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fuzzing import fuzz
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
 from gram_reasoning.task_configs import GraphColoringConfig
@@ -277,16 +278,7 @@ def model_names(text: str, where: str) -> list[str]:
 texts = st.text(alphabet=st.sampled_from("0123456 /,-\n#pecdge"), max_size=60) | st.text(max_size=20)
 
 
-@settings(deadline=None, max_examples=200)
-@given(texts)
-def test_any_text(text: str):
-    read_or_refused(task().parse, text)
-    read_or_refused(model_names, text)
-
-
-@pytest.mark.slow
-@settings(deadline=None, max_examples=10_000)
-@given(texts)
-def test_any_text_at_length(text: str):
+@fuzz(200, 10_000, texts)
+def test_any_text(text: str) -> None:
     read_or_refused(task().parse, text)
     read_or_refused(model_names, text)

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import tempfile
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -11,9 +12,9 @@ import networkx
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fuzzing import fuzz
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
 from gram_reasoning.task_configs import MazeConfig
@@ -358,16 +359,6 @@ texts = (
 )
 
 
-def any_text(given_text: str) -> None:
-    read_or_refused(task(3, min_path=1).parse, given_text)
-    read_or_refused(model_names, given_text)
-
-
-def any_file(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
-    read_or_refused(lambda _, where: task(3, min_path=1).read_file(path), "")
-
-
 contents = (
     st.binary(max_size=60)
     | texts.map(str.encode)
@@ -375,30 +366,18 @@ contents = (
 )
 
 
-@settings(deadline=None, max_examples=100)
-@given(texts)
-def test_any_text(given_text: str):
-    any_text(given_text)
+@fuzz(100, 10_000, texts)
+def test_any_text(given_text: str) -> None:
+    read_or_refused(task(3, min_path=1).parse, given_text)
+    read_or_refused(model_names, given_text)
 
 
-@settings(deadline=None, max_examples=50)
-@given(contents)
-def test_any_file(tmp_path_factory: pytest.TempPathFactory, content: bytes):
-    any_file(content, tmp_path_factory.getbasetemp() / "any")
-
-
-@pytest.mark.slow
-@settings(deadline=None, max_examples=10_000)
-@given(texts)
-def test_any_text_at_length(given_text: str):
-    any_text(given_text)
-
-
-@pytest.mark.slow
-@settings(deadline=None, max_examples=10_000)
-@given(contents)
-def test_any_file_at_length(tmp_path_factory: pytest.TempPathFactory, content: bytes):
-    any_file(content, tmp_path_factory.getbasetemp() / "any")
+@fuzz(50, 10_000, contents)
+def test_any_file(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "any"
+        path.write_bytes(content)
+        read_or_refused(lambda _, where: task(3, min_path=1).read_file(path), "")
 
 
 # -- the real set ----------------------------------------------------------------------------------------------

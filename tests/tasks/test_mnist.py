@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import os
 import struct
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fuzzing import fuzz
 from gram_reasoning.errors import UserError
 from gram_reasoning.task_configs import MNISTConfig
 from gram_reasoning.tasks import mnist_data
@@ -191,11 +192,6 @@ def test_the_mirror_is_asked_once_and_checked(folder: Path, tmp_path: Path, monk
     assert "\n" not in str(error.value)
 
 
-def any_file(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
-    read_or_refused(lambda _, where: read_idx(path, 3), "")
-
-
 contents = (
     st.binary(max_size=40)
     | st.binary(max_size=40).map(lambda rest: b"\x00\x00\x08\x03" + rest)
@@ -204,17 +200,12 @@ contents = (
 )
 
 
-@settings(deadline=None, max_examples=100)
-@given(contents)
-def test_any_file(tmp_path_factory: pytest.TempPathFactory, content: bytes):
-    any_file(content, tmp_path_factory.getbasetemp() / "any")
-
-
-@pytest.mark.slow
-@settings(deadline=None, max_examples=10_000)
-@given(contents)
-def test_any_file_at_length(tmp_path_factory: pytest.TempPathFactory, content: bytes):
-    any_file(content, tmp_path_factory.getbasetemp() / "any")
+@fuzz(100, 10_000, contents)
+def test_any_file(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "any"
+        path.write_bytes(content)
+        read_or_refused(lambda _, where: read_idx(path, 3), "")
 
 
 @pytest.mark.slow

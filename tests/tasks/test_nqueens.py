@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fuzzing import fuzz
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
 from gram_reasoning.task_configs import NQueensConfig
@@ -371,25 +372,13 @@ def test_bad_text(text: str, message: str) -> None:
 texts = st.text(alphabet="Qq._12345678 /,-\n#x", max_size=80) | st.text(max_size=20)
 
 
-def any_text(text: str) -> None:
+@fuzz(100, 10_000, texts)
+def test_any_text(text: str) -> None:
     read_or_refused(task(5).parse, text)
     read_or_refused(
         lambda text, where: [NQueens.model_name(block, where) for block in NQueens.blocks(text.splitlines(), where)],
         text,
     )
-
-
-@settings(deadline=None, max_examples=100)
-@given(texts)
-def test_any_text(text: str) -> None:
-    any_text(text)
-
-
-@pytest.mark.slow
-@settings(deadline=None, max_examples=10_000)
-@given(texts)
-def test_any_text_at_length(text: str) -> None:
-    any_text(text)
 
 
 # -- problems --------------------------------------------------------------------------------------------------

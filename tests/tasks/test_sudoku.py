@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fuzzing import fuzz
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
 from gram_reasoning.task_configs import SudokuConfig
@@ -386,43 +387,22 @@ texts = (
 )
 
 
-@settings(deadline=None, max_examples=150)
-@given(texts)
-def test_any_text(given_text: str):
+@fuzz(150, 10_000, texts)
+def test_any_text(given_text: str) -> None:
     for size in (4, 9):
         read_or_refused(task(size).parse, given_text)
     read_or_refused(model_names, given_text)
-
-
-@pytest.mark.slow
-@settings(deadline=None, max_examples=10_000)
-@given(texts)
-def test_any_text_at_length(given_text: str):
-    for size in (4, 9):
-        read_or_refused(task(size).parse, given_text)
-    read_or_refused(model_names, given_text)
-
-
-def any_file(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
-    read_or_refused(lambda _, where: sudoku_data.read_file(path, 9), where := "")
-    assert where == ""
 
 
 contents = st.binary(max_size=60) | texts.map(str.encode) | texts.map(lambda t: f"question,answer\n{t}".encode())
 
 
-@settings(deadline=None, max_examples=100)
-@given(contents)
-def test_any_file(tmp_path_factory: pytest.TempPathFactory, content: bytes):
-    any_file(content, tmp_path_factory.getbasetemp() / "any")
-
-
-@pytest.mark.slow
-@settings(deadline=None, max_examples=10_000)
-@given(contents)
-def test_any_file_at_length(tmp_path_factory: pytest.TempPathFactory, content: bytes):
-    any_file(content, tmp_path_factory.getbasetemp() / "any")
+@fuzz(100, 10_000, contents)
+def test_any_file(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "any"
+        path.write_bytes(content)
+        read_or_refused(lambda _, where: sudoku_data.read_file(path, 9), "")
 
 
 # -- the real lists --------------------------------------------------------------------------------------------
