@@ -57,7 +57,18 @@ class Launch:
         return ended
 
 
-def launch(count: int, arguments: list[str]) -> Launch:
+THREADS_LEFT = """
+import sys
+from pathlib import Path
+
+from gram_reasoning.cli import main
+
+assert main(sys.argv[1:]) == 0
+print("left:", sorted(name.read_text().strip() for name in Path("/proc/self/task").glob("*/comm")), file=sys.stderr)
+"""
+
+
+def launch(count: int, arguments: list[str], program: tuple[str, str] = ("-m", "gram_reasoning")) -> Launch:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -67,7 +78,7 @@ def launch(count: int, arguments: list[str]) -> Launch:
         numbers = {**shared, "RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": 1}
         started.append(
             subprocess.Popen(
-                [sys.executable, "-m", "gram_reasoning", *arguments],
+                [sys.executable, *program, *arguments],
                 env={**os.environ, **{name: str(value) for name, value in numbers.items()}},
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             )
@@ -192,6 +203,17 @@ def test_two_go_on_where_one_was_stopped(one: Path, tmp_path: Path):
     assert [code for code, _ in ended] == [0, 0], ended
     assert ended[1][1] == "", "only the first process speaks"
     assert_same_run(run, one, started_with=1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no list of threads here")
+def test_no_thread_that_could_wake_when_the_interpreter_ends_is_left(tmp_path: Path):
+    """One that frees a tensor then aborts the process after its work was done (PyTorch issue 190489)."""
+    ended = launch(2, [*COMMAND, "--out", str(tmp_path / "run")], ("-c", THREADS_LEFT)).wait()
+    for code, output in ended:
+        assert code == 0, output
+        _, told, threads = output.partition("left:")
+        assert told, output
+        assert "gloo" not in threads, output
 
 
 def test_a_signal_to_one_stops_both(tmp_path: Path):

@@ -151,7 +151,12 @@ def together(device: str, threads: int | None, timeout: float):
         raise UserError(f"--timeout: got {timeout}, expected a number of seconds above 0")
     processes = join(choose_device(device), timeout)
     set_threads(threads)
-    yield processes
+    try:
+        yield processes
+    except BaseException:
+        if processes.device.type == "cpu":  # on GPUs a group that lost a process may never let go
+            processes.leave()
+        raise
     processes.leave()
 
 

@@ -5,6 +5,7 @@ the trajectories and of the inputs to judge. Draws are keyed by global numbers, 
 that one process sends another passes through this file, so that a lost process is noticed in one place.
 """
 
+import importlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -140,6 +141,8 @@ def join(device: torch.device, timeout: float) -> Processes:
         )
     from accelerate import PartialState
 
+    # Before the group exists: imported later, its default arguments hold the group, whose threads then outlive `leave`.
+    importlib.import_module("torch.distributed.nn")
     try:
         state = PartialState(cpu=device.type == "cpu", timeout=timedelta(seconds=timeout))
     except (RuntimeError, ValueError) as error:
