@@ -19,6 +19,7 @@ ROWS, LENGTH = 6, 9
 VARIANTS: list[dict[str, Any]] = [
     {},
     {"token_mixer": "mlp", "decoder": "swiglu"},
+    {"token_mixer": "grid"},
     {"core": "flat", "target_entry": "sum"},
     {"posterior_transitions": "last", "charged_transitions": "all"},
     {"sigma_learned": True, **UNLIMITED},

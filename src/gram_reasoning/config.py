@@ -38,8 +38,9 @@ class GramConfig:
     """Supervision steps of a training trajectory."""
     core: Literal["hierarchical", "flat"] = "hierarchical"
     """Two latents and two networks, or one of each (the ablation)."""
-    token_mixer: Literal["attention", "mlp"] = "attention"
-    """How tokens see each other: attention, or a SwiGLU over the sequence axis."""
+    token_mixer: Literal["attention", "mlp", "grid"] = "attention"
+    """How tokens see each other: attention, a SwiGLU over the sequence axis, or, on a square board, a 3x3 convolution
+    beside the mean of all (not in the paper)."""
     positions: Literal["rope", "learned"] = "rope"
     """Rotary positions in attention, or a learned vector for each position added to e_x."""
     qk_norm: bool = False

@@ -10,13 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
+from gram_reasoning.errors import UserError
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.types import IGNORE, Batch, LatentState, SlotState
-from helpers import mixed_step, tiny_gram
+from helpers import mixed_step, tiny_config, tiny_gram
 
 ALONE: dict[str, list[Any]] = {
     "core": ["flat"],
-    "token_mixer": ["mlp"],
+    "token_mixer": ["mlp", "grid"],
     "positions": ["learned"],
     "qk_norm": [True],
     "posterior_transitions": ["last"],
@@ -54,6 +55,7 @@ PAIRS: list[dict[str, Any]] = [
     {"sigma_learned": True, "guidance": "noise", **UNBOUNDED},
     {"target_entry": "sum", "posterior_transitions": "all", "decoder": "swiglu"},
     {"layout": "patches", "patch_channels": 16, "decoder": "swiglu", "positions": "learned"},
+    {"layout": "patches", "token_mixer": "grid"},
     {"layout": "patches", "token_mixer": "mlp", "charged_transitions": "all"},
 ]
 CASES = [{}, *({name: value} for name, values in ALONE.items() for value in values), *PAIRS]
@@ -110,11 +112,27 @@ class Paper:
             outputs.append(weight / weight.sum(-1, keepdim=True) @ v)
         return torch.cat(outputs, -1) @ self.w[f"{name}.out.weight"].T
 
+    def grid(self, name: str, x: Tensor) -> Tensor:
+        """Square by square: its neighbours on the board, and the mean of all positions."""
+        P, near = self.c.prefix_tokens, self.w[f"{name}.near.weight"]
+        mixed = (x.sum(1, keepdim=True) / x.shape[1] @ self.w[f"{name}.far.weight"].T).repeat(1, x.shape[1], 1)
+        side = math.isqrt(x.shape[1] - P)
+        for row in range(side):
+            for column in range(side):
+                for y in (-1, 0, 1):
+                    for z in (-1, 0, 1):
+                        if 0 <= row + y < side and 0 <= column + z < side:
+                            seen = x[:, P + (row + y) * side + column + z]
+                            mixed[:, P + row * side + column] += seen @ near[:, :, 1 + y, 1 + z].T
+        return mixed
+
     def network(self, name: str, x: Tensor) -> Tensor:
         for layer in range(self.c.num_layers):
             block = f"core.{name}.blocks.{layer}"
             if self.c.token_mixer == "attention":
                 mixed = self.attention(f"{block}.mixer", x)
+            elif self.c.token_mixer == "grid":
+                mixed = self.grid(f"{block}.mixer", x)
             else:
                 mixed = self.swiglu(f"{block}.mixer.mlp", x.mT).mT
             x = self.norm(x + mixed)
@@ -396,3 +414,15 @@ def test_posterior_rollout_is_the_chain_of_supervision_steps(posterior_transitio
         torch.testing.assert_close(
             out["cross_entropy"][posterior, n], (step.losses["cross_entropy"] * counted)[posterior]
         )
+
+
+@pytest.mark.parametrize(
+    ("changes", "length", "message"),
+    [
+        ({"token_mixer": "grid"}, 8, "model.token_mixer: got 'grid'"),
+        ({"layout": "patches"}, 8, "model.layout: got 'patches'"),
+    ],
+)
+def test_what_needs_a_square_board_is_refused_without(changes: dict[str, Any], length: int, message: str):
+    with pytest.raises(UserError, match=message):
+        Gram(tiny_config(**changes), length, 3)

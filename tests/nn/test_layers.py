@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from gram_reasoning.nn.layers import (
     Attention,
     Block,
+    GridMixer,
     Linear,
     SequenceMLP,
     SwiGLU,
@@ -181,7 +182,20 @@ def test_sequence_mlp_mixes_positions_only() -> None:
     assert moved.sum() == 5
 
 
-@pytest.mark.parametrize("mixer", [Attention(16, heads=2), SequenceMLP(6, 8)])
+def test_grid_mixer_sees_neighbours_and_the_mean() -> None:
+    layer = GridMixer(4, prefix=2, squares=16).double().requires_grad_(False)
+    x = doubles(1, 18, 4)
+    changed = x.clone()
+    changed[0, 2 + 4] += 1  # row 1, column 0
+    layer.far.weight.zero_()
+    near = ((layer(changed, None) - layer(x, None)).abs() > 1e-9).any(-1)[0].nonzero().flatten() - 2
+    assert near.tolist() == [0, 1, 4, 5, 8, 9]
+    layer.near.weight.zero_()
+    nn.init.eye_(layer.far.weight)
+    assert_exact(layer(x, None), x.mean(1, keepdim=True).expand(-1, 18, -1))
+
+
+@pytest.mark.parametrize("mixer", [Attention(16, heads=2), SequenceMLP(6, 8), GridMixer(16, 2, 4)])
 def test_block(mixer: nn.Module) -> None:
     block = Block(mixer, 16, 20).double()
     x, table = doubles(2, 6, 16), rotary_table(6, 8)

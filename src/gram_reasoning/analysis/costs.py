@@ -79,6 +79,8 @@ class Counter:
             E, heads = D // c.num_heads, B * c.num_heads
             mixer = product(B * S, D, 3 * D) + product(B * S, D, D)
             mixer += product(S, E, S, heads) + product(S, S, E, heads)
+        elif c.token_mixer == "grid":
+            mixer = product(B * self.answer_positions, 9 * D, D) + product(B, D, D)
         else:
             mixer = swiglu(B * D, S, c.mixer_size, S)
         return c.num_layers * (mixer + swiglu(B * S, D, c.mlp_size, D))

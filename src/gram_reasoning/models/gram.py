@@ -27,7 +27,16 @@ from gram_reasoning.errors import check
 from gram_reasoning.models.base import RecursiveModel
 from gram_reasoning.nn.distributions import DiagonalGaussian, balanced_kl
 from gram_reasoning.nn.identity import IdentityTable
-from gram_reasoning.nn.layers import Attention, Block, Linear, SequenceMLP, SwiGLU, rotary_table, truncated_normal_
+from gram_reasoning.nn.layers import (
+    Attention,
+    Block,
+    GridMixer,
+    Linear,
+    SequenceMLP,
+    SwiGLU,
+    rotary_table,
+    truncated_normal_,
+)
 from gram_reasoning.nn.layouts import PatchLayout, TokenLayout
 from gram_reasoning.types import IGNORE, Batch, LatentState, Referee, SlotState, StepOutput
 
@@ -42,6 +51,8 @@ class Network(nn.Module):
         for _ in range(config.num_layers):
             if config.token_mixer == "attention":
                 mixer: nn.Module = Attention(D, config.num_heads, config.qk_norm)
+            elif config.token_mixer == "grid":
+                mixer = GridMixer(D, config.prefix_tokens, positions - config.prefix_tokens)
             else:
                 mixer = SequenceMLP(positions, config.mixer_size)
             self.blocks.append(Block(mixer, D, config.mlp_size))
@@ -132,6 +143,9 @@ class Gram(RecursiveModel):
         fits = not images or (vocab == 3 and math.isqrt(length) ** 2 == length)
         check(fits, "model.layout", config.layout, "tokens, unless a task is about square images of black and white")
         layout = PatchLayout(length, vocab, D, config.patch_channels) if images else TokenLayout(length, vocab, D)
+        square = math.isqrt(layout.positions) ** 2 == layout.positions
+        grid = config.token_mixer == "grid"
+        check(square or not grid, "model.token_mixer", "grid", "attention or mlp, unless a task is about square boards")
         self.layout: Any = layout
         S = P + layout.positions
         self.config = config

@@ -102,6 +102,28 @@ class SequenceMLP(nn.Module):
         return self.mlp(x.transpose(1, 2)).transpose(1, 2)
 
 
+class GridMixer(nn.Module):
+    """A 3x3 convolution over a square board, and the mean of all positions for each: (B, S, D) -> (B, S, D).
+
+    Args:
+        prefix: positions in front of the board; they see the mean only.
+        squares: positions of the board.
+    """
+
+    def __init__(self, size: int, prefix: int, squares: int) -> None:
+        super().__init__()
+        self.prefix, self.side = prefix, math.isqrt(squares)
+        self.near = nn.Conv2d(size, size, 3, padding=1, bias=False)
+        truncated_normal_(self.near.weight, std=1 / math.sqrt(9 * size))
+        self.far = Linear(size, size)
+
+    def forward(self, x: Tensor, rotary: Tensor | None) -> Tensor:
+        del rotary  # a neighbourhood needs no positions
+        board = x[:, self.prefix :].unflatten(1, (self.side, self.side)).permute(0, 3, 1, 2)
+        near = self.near(board).permute(0, 2, 3, 1).flatten(1, 2)
+        return F.pad(near, (0, 0, self.prefix, 0)) + self.far(x.mean(1, keepdim=True))
+
+
 class Block(nn.Module):
     """Post-norm block: x <- norm(x + mix(x)); x <- norm(x + SwiGLU(x))."""
 

@@ -13,7 +13,7 @@ from gram_reasoning.config import TrainConfig
 def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """The model's parameters in two groups that partition them: "decay" and "no_decay".
 
-    Weights of linear maps decay; embeddings, prefix tokens and biases do not.
+    Weights of linear maps decay; embeddings, prefix tokens, biases and convolutions do not.
     """
     maps = {module.weight for module in model.modules() if isinstance(module, nn.Linear)}
     groups: dict[str, list[nn.Parameter]] = {"decay": [], "no_decay": []}
