@@ -12,21 +12,26 @@ import gzip
 import json
 import os
 import platform
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from gram_reasoning.build import TASKS
 from gram_reasoning.provenance import commit
-from gram_reasoning.task_configs import MazeConfig, SudokuConfig, TaskConfig
+from gram_reasoning.task_configs import ArcConfig, MazeConfig, MNISTConfig, SudokuConfig, TaskConfig
+from gram_reasoning.tasks.arc import Arc
+from gram_reasoning.tasks.arc_canvas import read, write
 from gram_reasoning.tasks.base import Task
+from gram_reasoning.tasks.mnist import MNIST
 from gram_reasoning.tasks.prepared import file_sha256
 
 SPLITS = ("train", "validation", "test")
+ARC_VERSIONS: tuple[Literal[1, 2], ...] = (1, 2)
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
@@ -114,11 +119,71 @@ def maze(folder: Path) -> dict[str, Any]:
     return line | {"solutions": right_answers(task)} | sums(train, test)
 
 
+def mnist(folder: Path) -> dict[str, Any]:
+    """The four files at both sizes: every pixel white exactly where its grey is above a half."""
+    source = folder / "mnist"
+    wanted = {"train": 55_000, "validation": 5000, "test": 10_000}
+    result: dict[str, Any] = {}
+    for size in (28, 14):
+        task = MNIST(MNISTConfig(source=str(source), size=size))
+
+        def load(task: MNIST = task) -> dict[str, int]:
+            return {name: int(task.split(name).count[0]) for name in SPLITS}
+
+        rows, seconds = timed(load)
+        demand(rows == wanted, f"{wanted} images")
+        for name in SPLITS:
+            grey, labels = task.greyscale(name)
+            white = task.image(task.split(name).solutions).numpy() == 1
+            demand(bool(((grey / 255 > 0.5) == white).all()), f"{name}: white where above a half")
+            demand(set(labels.tolist()) == set(range(10)), f"{name}: ten kinds of digits")
+        result[f"{size}x{size}"] = {"rows": rows, "seconds": seconds}
+    return result | sums(*sorted(source.glob("*.gz")))
+
+
+def arc(folder: Path) -> dict[str, Any]:
+    """Every grid of every task: task -> tokens -> disguise -> tokens -> task is the identity, in 1,000 disguises."""
+    result: dict[str, Any] = {}
+    for version in ARC_VERSIONS:
+        with tempfile.TemporaryDirectory() as place, tarfile.open(folder / f"arc/arc-agi-{version}.tar.gz") as files:
+            files.extractall(place, filter="data")
+            [data] = Path(place).glob("*/data")
+            sets: dict[str, Any] = {part: str(data / part) for part in ("training", "evaluation")}
+            task = Arc(ArcConfig(version=version, **sets, concept="none", allow_leak=True))
+            riddles, seconds = timed(lambda task=task, sets=sets: [(p, r) for p in sets for r in task.riddles(p)])
+            numbers = {owner: i for i, owner in enumerate(task.owners)}
+            grids = [
+                (numbers[f"{part}/{riddle.name}"], grid)
+                for part, riddle in riddles
+                for pair in (*riddle.demonstrations, *riddle.tests)
+                for grid in pair
+                if grid is not None
+            ]
+            tokens = torch.stack([write(grid, 30) for _, grid in grids]).long()
+            demand([read(t) for t in tokens] == [grid for _, grid in grids], "grid -> tokens -> grid is the identity")
+            owner = torch.tensor([number for number, _ in grids])
+
+            def come_back(task: Arc = task, tokens: torch.Tensor = tokens, owner: torch.Tensor = owner) -> bool:
+                for k in range(task.config.augmentations):
+                    for rows in torch.arange(len(tokens)).split(256):
+                        identity = owner[rows] * task.config.augmentations + k
+                        shown, _ = task.disguise(tokens[rows], tokens[rows][:, None], identity)
+                        if not torch.equal(task.undisguise(shown, identity), tokens[rows]):
+                            return False
+                return True
+
+            same, disguised = timed(come_back)
+            demand(same, "every disguise comes off")
+        line = {"tasks": len(riddles), "grids": len(grids), "disguises": len(grids) * task.config.augmentations}
+        result[f"version {version}"] = line | {"seconds": seconds, "seconds_disguises": disguised}
+    return result | sums(*(folder / f"arc/arc-agi-{version}.tar.gz" for version in ARC_VERSIONS))
+
+
 def sums(*files: Path) -> dict[str, Any]:
     return {"sha256": {file.name: file_sha256(file) for file in files}}
 
 
-PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {"sudoku": sudoku, "maze": maze}
+PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {"sudoku": sudoku, "maze": maze, "mnist": mnist, "arc": arc}
 """A function of GRAM_DATA_DIR for each part: it stops with FAILED unless all is as it should be."""
 
 

@@ -3,9 +3,8 @@
 import json
 import os
 import random
-import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import torch
@@ -339,36 +338,3 @@ texts = (
 @fuzz(150, 10_000, texts)
 def test_any_text(text: str) -> None:
     read_or_refused(riddles, text)
-
-
-# -- the real tasks ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(7200)
-@pytest.mark.parametrize("version", [1, 2])
-def test_genuine_tasks_come_back_from_a_thousand_disguises(
-    version: Literal[1, 2], arc_folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
-):
-    """Task -> tokens -> disguise -> undisguise -> task, for every grid of training and evaluation tasks."""
-    sets: dict[str, Any] = {part: str(arc_folders[f"{part}{version}"]) for part in ("training", "evaluation")}
-    task = Arc(ArcConfig(version=version, **sets, concept="none"))
-    start = time.perf_counter()
-    parts = [(part, riddle) for part in sets for riddle in task.riddles(part)]
-    numbers = {owner: i for i, owner in enumerate(task.owners)}
-    pairs = [
-        (numbers[f"{part}/{r.name}"], grid) for part, r in parts for p in (*r.demonstrations, *r.tests) for grid in p
-    ]
-    tokens = torch.stack([canvas.write(grid, 30) for _, grid in pairs if grid is not None]).long()
-    assert [canvas.read(t) for t in tokens] == [grid for _, grid in pairs]
-    read = time.perf_counter() - start
-    owner = torch.tensor([number for number, _ in pairs])
-    for k in range(1000):
-        for rows in torch.arange(len(tokens)).split(256):
-            identity = owner[rows] * 1000 + k
-            shown, _ = task.disguise(tokens[rows], tokens[rows][:, None], identity)
-            assert torch.equal(task.undisguise(shown, identity), tokens[rows])
-    with capsys.disabled():
-        took = time.perf_counter() - start - read
-        print(f"\nARC-AGI-{version}: {len(parts)} tasks, {len(tokens)} grids read in {read:.1f} s, "
-              f"{len(tokens) * 1000:,} disguises on and off in {took:.0f} s")  # fmt: skip

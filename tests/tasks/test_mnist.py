@@ -5,7 +5,6 @@ import hashlib
 import os
 import struct
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -206,25 +205,3 @@ def test_any_file(content: bytes) -> None:
         path = Path(folder) / "any"
         path.write_bytes(content)
         read_or_refused(lambda _, where: read_idx(path, 3), "")
-
-
-@pytest.mark.slow
-def test_the_four_files_go_through(capsys: pytest.CaptureFixture[str]):
-    source = DATA / "mnist"
-    if not source.is_dir():
-        pytest.skip("GRAM_DATA_DIR does not point to the files")
-    start = time.perf_counter()
-    for size in (28, 14):
-        own = task(source, size=size, validation_images=5000)
-        assert [int(own.split(name).count[0]) for name in SPLITS] == [55_000, 5000, 10_000]
-        for name in SPLITS:
-            grey, labels = own.greyscale(name)
-            assert len(grey) == len(labels)
-            white = own.image(own.split(name).solutions).numpy() == 1
-            assert ((grey / 255 > 0.5) == white).all()
-            assert set(labels.tolist()) == set(range(10))
-    for part, mean in (("train", 33.3184), ("t10k", 33.7912)):  # of the whole files, as commonly given
-        images, _ = mnist_data.read_part(MNISTConfig(source=str(source)), part)
-        assert images.mean() == pytest.approx(mean, abs=1e-3)
-    with capsys.disabled():
-        print(f"\nMNIST's four files at 28x28 and 14x14: {time.perf_counter() - start:.1f} s")
