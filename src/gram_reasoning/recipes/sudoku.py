@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from gram_reasoning.config import EvalConfig, GramConfig, Recipe, TrainConfig
 from gram_reasoning.recipes.nqueens import POCKET_MODEL, nqueens7_pocket
-from gram_reasoning.recipes.variants import twin
+from gram_reasoning.recipes.variants import small_portions, twin
 from gram_reasoning.task_configs import SudokuConfig, SudokuGenerationConfig
 
 
@@ -61,7 +61,8 @@ def sudoku9_boards() -> Recipe:
         name="sudoku9-boards",
         summary="Full 9x9 boards from nothing, the paper's size. Projected: 7.2 H200-minutes; not yet run here.",
         task=SudokuGenerationConfig(),
-        model=GramConfig(low_steps=6, token_mixer="mlp"),
+        # As in sudoku4-boards, little at a time: 2 nats in each of 48 transitions, where ln n = 50.
+        model=GramConfig(low_steps=6, token_mixer="mlp", kl_budget_first=2.0, kl_budget_open=0.0, kl_budget=2.0),
         train=TrainConfig(steps=13_000, ema=0.999, eval_inputs=1, eval_samples=256),
         evaluation=EvalConfig(samples=1000),
     )
@@ -75,9 +76,9 @@ def sudoku4_boards() -> Recipe:
         name="sudoku4-boards",
         summary="Full 4x4 boards from nothing: five minutes on one CPU core.",
         task=SudokuGenerationConfig(size=4),
-        model=replace(POCKET_MODEL, prefix_tokens=16),
-        train=replace(base.train, eval_inputs=1, eval_samples=288),
-        evaluation=EvalConfig(samples=2880),
+        model=replace(POCKET_MODEL, prefix_tokens=16, **small_portions(1.0)),
+        train=replace(base.train, steps=2000, eval_every=500, eval_inputs=1, eval_samples=288),
+        evaluation=EvalConfig(samples=2880, steps=64),
     )
 
 
