@@ -247,10 +247,10 @@ def test_names_of_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def bundled_numbers(name: str) -> list[dict[str, Any]]:
-    """What is stored under results/ of a model in the package, fewest steps first."""
+    """What is stored under results/ of a model in the package on test inputs, fewest steps first."""
     stored = [json.loads(path.read_text()) for path in (ROOT / "results").rglob("*.json")]
     own = (name, f"src/gram_reasoning/pretrained/{name}")
-    numbers = [value for value in stored if isinstance(value, dict) and value.get("checkpoint") in own]
+    numbers = [v for v in stored if isinstance(v, dict) and v.get("checkpoint") in own and v["split"] == "test"]
     return sorted(numbers, key=lambda value: (value["steps"], value["samples"], value["select"], value["seed"]))
 
 

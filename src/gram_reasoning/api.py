@@ -77,7 +77,7 @@ class Solver:
             puzzles: one input each, taken 64 at a time.
             samples: trajectories for each input; the default is the recipe's.
             steps: supervision steps of each; the default is as many as in training.
-            halting: a trajectory ends when its halt head says so; `steps` is then the budget.
+            halting: a trajectory ends when it is sure of its answer; `steps` is then the budget.
             select: order of the answers: "majority", "lprm" or "first".
             chunk: trajectories at once: bounds the memory.
             seed: seed of the noise.

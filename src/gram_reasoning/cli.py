@@ -192,9 +192,11 @@ class EvalOptions:
     steps: int | None = None
     """Supervision steps of each; the default is as many as in training."""
     halting: bool = False
-    """A trajectory ends when its halt head says so; --steps is then the budget."""
-    halt_at: float = 0.5
-    """The probability of being right at which it does."""
+    """A trajectory ends when it is sure of its answer; --steps is then the budget."""
+    halt_by: Literal["confidence", "head"] = "confidence"
+    """Sure by its decoder, all tokens together, or by its halt head."""
+    halt_at: float = 0.95
+    """The probability above which it is sure."""
     select: Literal["majority", "lprm", "first"] = "majority"
     """Which answer counts as the model's choice."""
     views: int | None = None

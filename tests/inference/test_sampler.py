@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gram_reasoning import noise
+from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.types import Candidates, LatentState
@@ -29,7 +30,10 @@ def gram(guidance: str = "gaussian") -> Gram:
 
 
 def draw(model: Gram, inputs: torch.Tensor = INPUTS, first_input: int = 0, **changes: Any) -> Candidates:
-    return sample(model, inputs, SamplerConfig(**{"samples": N, "steps": STEPS, **changes}), first_input)
+    """By the halt head at its even point, unless the test says otherwise."""
+    defaults: dict[str, Any] = {"samples": N, "steps": STEPS, "halt_by": "head", "halt_at": 0.5}
+    counted = changes.pop("counted", slice(None))
+    return sample(model, inputs, SamplerConfig(**(defaults | changes)), first_input, counted=counted)
 
 
 def assert_same(left: Candidates, right: Candidates) -> None:
@@ -40,7 +44,9 @@ def assert_same(left: Candidates, right: Candidates) -> None:
 
 @lru_cache
 @torch.no_grad()
-def plain_loop(model: Gram, halting: bool, seed: int = 0, halt_at: float = 0.5) -> Candidates:
+def plain_loop(
+    model: Gram, halting: bool, seed: int = 0, halt_at: float = 0.5, by: str = "head", tokens: tuple[int, ...] = ()
+) -> Candidates:
     """One trajectory after the other."""
     answers = torch.zeros(M, N, 9, dtype=torch.int64)
     values, steps = torch.zeros(M, N), torch.zeros(M, N, dtype=torch.int64)
@@ -50,7 +56,12 @@ def plain_loop(model: Gram, halting: bool, seed: int = 0, halt_at: float = 0.5) 
             for step in range(STEPS):
                 key = noise.keys(seed, "sample", torch.tensor([m]), torch.tensor([n]), torch.tensor([step]))
                 latent = model.step(model.encode(INPUTS[m : m + 1]), latent, noise.normal(key, model.noise_shape()))
-                if halting and 1 / (1 + math.exp(-float(model.halt_logit(latent)))) > halt_at:
+                if by == "head":
+                    sure = 1 / (1 + math.exp(-float(model.halt_logit(latent))))
+                else:
+                    odds = model.decode(latent)[0].softmax(-1)
+                    sure = math.prod(float(odds[token].max()) for token in tokens)
+                if halting and sure > halt_at:
                     break
             answers[m, n], values[m, n] = model.decode(latent)[0].argmax(-1), model.value(latent)[0]
             steps[m, n] = step + 1
@@ -74,6 +85,20 @@ def test_halting_at_another_probability(halt_at: float):
     asked = draw(gram(), chunk=3, halting=True, halt_at=halt_at)
     assert_same(asked, plain_loop(gram(), True, halt_at=halt_at))
     assert not torch.equal(asked.steps, draw(gram(), halting=True).steps)
+
+
+@pytest.mark.parametrize(("counted", "halt_at"), [(slice(None), 0.1), (slice(2, 6), 0.4)])
+def test_halting_when_the_decoder_is_sure_of_what_counts(counted: slice, halt_at: float):
+    tokens = tuple(range(9)[counted])
+    asked = draw(gram(), chunk=3, halting=True, halt_by="confidence", halt_at=halt_at, counted=counted)
+    assert_same(asked, plain_loop(gram(), True, halt_at=halt_at, by="confidence", tokens=tokens))
+    assert len(asked.steps.unique()) >= 3
+
+
+def test_nobody_is_sure_of_an_answer_of_unknown_size():
+    with pytest.raises(UserError, match="--halt-by: got 'confidence', expected head"):
+        draw(gram(), halting=True, halt_by="confidence", counted=None)
+    draw(gram(), halt_by="confidence", counted=None)
 
 
 @settings(max_examples=10, deadline=None)

@@ -18,6 +18,7 @@ from gram_reasoning.evaluation.metrics import wilson
 from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.models.base import RecursiveModel
 from gram_reasoning.tasks.base import Problems, Task
+from gram_reasoning.types import Candidates
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
@@ -95,8 +96,12 @@ def sampler_speed(
     """Time, average number of supervision steps and accuracy of sampling all problems."""
     device = next(model.parameters()).device
     vectors = identity_vectors(model, problems)
-    candidates = sample(model, problems.inputs, config, identity=vectors)
-    times = seconds(lambda: sample(model, problems.inputs, config, identity=vectors), device, repeats, warmup=0)
+
+    def run() -> Candidates:
+        return sample(model, problems.inputs, config, identity=vectors, counted=task.counted)
+
+    candidates = run()
+    times = seconds(run, device, repeats, warmup=0)
     found = judge(task, problems, candidates)
     result = {
         "inputs": len(problems),

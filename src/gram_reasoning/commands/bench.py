@@ -96,7 +96,12 @@ def measure(recipe: Recipe, options: BenchOptions, device: Any) -> dict[str, Any
                 task,
                 problems,
                 SamplerConfig(
-                    samples=options.samples, steps=longest, halting=halting, precision=recipe.train.precision
+                    samples=options.samples,
+                    steps=longest,
+                    halting=halting,
+                    halt_by="head",
+                    halt_at=0.5,
+                    precision=recipe.train.precision,
                 ),
                 3,
             )

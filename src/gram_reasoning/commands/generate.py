@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, replace
 from math import isqrt
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from gram_reasoning.border import PICTURES, can_write, in_range, parse, progress, set_threads, write_lines
 from gram_reasoning.commands.sampling import sampler_config
@@ -37,9 +37,11 @@ class GenerateOptions:
     steps: int | None = None
     """Supervision steps of each; the default is as many as in training."""
     halting: bool = False
-    """A trajectory ends when its halt head says so; --steps is then the budget."""
-    halt_at: float = 0.5
-    """The probability of being right at which it does."""
+    """A trajectory ends when it is sure of its answer; --steps is then the budget."""
+    halt_by: Literal["confidence", "head"] = "confidence"
+    """Sure by its decoder, all tokens together, or by its halt head."""
+    halt_at: float = 0.95
+    """The probability above which it is sure."""
     puzzles: bool = False
     """Also take clues away from each valid board, down to a puzzle with one solution."""
     compact: bool = False

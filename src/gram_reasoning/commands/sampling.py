@@ -16,8 +16,9 @@ def sampler_config(options: Any, defaults: EvalConfig, model: "RecursiveModel") 
 
     if not 0 <= options.halt_at <= 1:
         raise UserError(f"--halt-at: got {options.halt_at}, expected a probability from 0 to 1")
-    if options.halt_at != SamplerConfig.halt_at and not options.halting:
-        raise UserError("--halt-at: expected --halting beside it")
-    names = ("samples", "steps", "halting", "halt_at", "chunk", "seed", "random_start")
+    for name in ("halt_at", "halt_by"):
+        if getattr(options, name) != getattr(SamplerConfig, name) and not options.halting:
+            raise UserError(f"--{name.replace('_', '-')}: expected --halting beside it")
+    names = ("samples", "steps", "halting", "halt_by", "halt_at", "chunk", "seed", "random_start")
     given = {name: getattr(options, name) for name in names if hasattr(options, name)}
     return SamplerConfig.filled(defaults, model, **given)

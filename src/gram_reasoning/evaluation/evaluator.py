@@ -39,7 +39,9 @@ def evaluate(
     """
     shown = task.disguised(problems, views)
     vectors = identity_vectors(model, shown)
-    candidates = sample(model, shown.inputs, config, tick=tick, processes=processes, identity=vectors)
+    candidates = sample(
+        model, shown.inputs, config, tick=tick, processes=processes, identity=vectors, counted=task.counted
+    )
     candidates = in_standard_form(task, shown.inputs, candidates, shown.identity, views)
     result: dict[str, Any] = {
         "steps": config.steps,

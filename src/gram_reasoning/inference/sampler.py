@@ -7,7 +7,7 @@ the next at once, and when none is left to start, the pool shrinks to those that
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from gram_reasoning.nn.precision import Precision, autocast
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.types import Candidates, LatentState
 
+ALL = slice(None)
 LOOK_EVERY = 4
 """Steps after which the host asks a GPU how many trajectories are left; on CPU asking costs nothing."""
 
@@ -33,9 +34,11 @@ class SamplerConfig:
     steps: int = 16
     """Supervision steps of each, also beyond the trained number."""
     halting: bool = False
-    """A trajectory ends when its halt head says so (ACT); `steps` is then the budget."""
-    halt_at: float = 0.5
-    """Probability of being right at which a trajectory halts."""
+    """A trajectory ends when it is sure of its answer (ACT); `steps` is then the budget."""
+    halt_by: Literal["confidence", "head"] = "confidence"
+    """How sure it is: what the decoder gives to all tokens of its answer together, or what the halt head says."""
+    halt_at: float = 0.95
+    """Probability above which it halts."""
     chunk: int = 512
     """Trajectories in the pool: bounds the memory."""
     seed: int = 0
@@ -68,6 +71,7 @@ def sample(
     tick: Callable[[int, int], None] = lambda done, total: None,
     processes: Processes = ALONE,
     identity: Tensor | None = None,
+    counted: slice | None = ALL,
 ) -> Candidates:
     """Sample `config.samples` answers for each input.
 
@@ -78,14 +82,21 @@ def sample(
         tick: told from time to time how many of how many trajectories are done.
         processes: share the trajectories; each gets all candidates.
         identity: the vector of each input's identity (M, D), for a model that learnt some.
+        counted: tokens of an answer that count (Task.counted).
 
     Returns:
         Candidates on the model's device.
+
+    Raises:
+        UserError: halting by confidence where nobody can say which tokens count.
     """
+    unsure = config.halting and config.halt_by == "confidence" and counted is None
+    check(not unsure, "--halt-by", "confidence", "head, for a task whose answers differ in size")
     device = next(model.parameters()).device
     with autocast(device, config.precision):
         identity = None if identity is None else identity.to(device)
-        return _sample(model, inputs.to(device).long(), config, first_input, tick, processes, identity)
+        inputs = inputs.to(device).long()
+        return _sample(model, inputs, config, first_input, tick, processes, identity, counted or ALL)
 
 
 def _sample(
@@ -96,6 +107,7 @@ def _sample(
     tick: Callable[[int, int], None],
     processes: Processes,
     identity: Tensor | None,
+    counted: slice,
 ) -> Candidates:
     device = inputs.device
     N, everyone = config.samples, len(inputs) * config.samples
@@ -122,6 +134,11 @@ def _sample(
         row = (own.start + trajectory.clamp(max=total - 1)) // N  # an empty place repeats the last
         return model.encode(inputs[row], None if identity is None else identity[row])
 
+    def sureness(latent: LatentState) -> Tensor:
+        if config.halt_by == "head":
+            return model.halt_logit(latent).sigmoid()
+        return model.decode(latent)[:, counted].log_softmax(-1).amax(-1).sum(-1).exp()
+
     latent = start(trajectory)
     context = context_of(trajectory)
     turn = 0
@@ -134,7 +151,7 @@ def _sample(
             continue  # all began together, so nobody is done
         done = steps >= config.steps
         if config.halting:
-            done = done | (model.halt_logit(latent).sigmoid() > config.halt_at)
+            done = done | (sureness(latent) > config.halt_at)
         finished = torch.where(done, trajectory, total)  # the others write into the bin
         answers[finished] = model.decode(latent).argmax(-1)
         values[finished] = model.value(latent)

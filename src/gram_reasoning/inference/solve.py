@@ -79,7 +79,8 @@ def solve(
     together = max(1, config.chunk * FILL // config.samples)
     for start in range(0, len(inputs), together):
         part = torch.stack(list(inputs[start : start + together]))
-        candidates = in_standard_form(task, part, sample(model, part, config, first_input + start))
+        candidates = sample(model, part, config, first_input + start, counted=task.counted)
+        candidates = in_standard_form(task, part, candidates)
         for tokens, answers, values in zip(part, candidates.answers.cpu(), candidates.values.cpu(), strict=True):
             ranked = rank(answers, values, rule)
             yield Solved(

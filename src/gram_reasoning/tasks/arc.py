@@ -31,6 +31,7 @@ class Arc(Task):
     name = "arc"
     vocab = canvas.VOCAB
     attempts = 2
+    counted = None
 
     def __init__(self, config: ArcConfig) -> None:
         super().__init__(config)

@@ -124,6 +124,8 @@ class Task(ABC):
     """The `kind` of its config."""
     length: int
     vocab: int
+    counted: slice | None = slice(None)
+    """Tokens of an answer that count; None if that differs from answer to answer."""
     count_limit: int | None = None
     """`count_solutions` counts no further than this."""
     symbols: Sequence[str] = ()

@@ -49,7 +49,7 @@ class GraphColoring(HeldOutTask):
         appended = config.answer_at == "appended"
         self.length = self.edges + (n if appended else 0)
         self._edge_places = slice(0, self.edges)
-        self._color_places = slice(self.edges, self.length) if appended else slice(0, n)
+        self._color_places = self.counted = slice(self.edges, self.length) if appended else slice(0, n)
 
     # -- rules -------------------------------------------------------------------------------------------------
 

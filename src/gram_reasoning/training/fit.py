@@ -114,7 +114,7 @@ def solve_shown(
     with known_as(model, table):
         repeated: dict[str, Any] = evaluate(model, task, shown.demonstrations, sampler, rule, views=views)
         seen = task.disguised(shown.questions, views)
-        candidates = sample(model, seen.inputs, sampler, identity=identity_vectors(model, seen))
+        candidates = sample(model, seen.inputs, sampler, identity=identity_vectors(model, seen), counted=task.counted)
     candidates = in_standard_form(task, seen.inputs, candidates, seen.identity, views)
     pairs = zip(candidates.answers.cpu(), candidates.values.cpu(), strict=True)
     ranked = [rank(answers, values, rule) for answers, values in pairs]
