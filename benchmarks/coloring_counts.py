@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from gram_reasoning.evaluation.metrics import independent_ceiling, no_repeat_ceiling
-from gram_reasoning.task_configs import GraphColoringConfig
+from gram_reasoning.tasks.configs import GraphColoringConfig
 from gram_reasoning.tasks.graph_coloring import GraphColoring
 
 PUBLISHED = {

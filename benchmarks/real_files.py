@@ -22,11 +22,11 @@ from typing import Any, Literal
 import torch
 
 from gram_reasoning.build import TASKS
-from gram_reasoning.provenance import commit
-from gram_reasoning.task_configs import ArcConfig, MazeConfig, MNISTConfig, SudokuConfig, TaskConfig
+from gram_reasoning.storage.provenance import commit
 from gram_reasoning.tasks.arc import Arc
 from gram_reasoning.tasks.arc_canvas import read, write
 from gram_reasoning.tasks.base import Task
+from gram_reasoning.tasks.configs import ArcConfig, MazeConfig, MNISTConfig, SudokuConfig, TaskConfig
 from gram_reasoning.tasks.mnist import MNIST
 from gram_reasoning.tasks.prepared import file_sha256
 

@@ -25,11 +25,12 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from gram_reasoning.analysis.speed import matrix_rate, provenance, summary, wait
+from gram_reasoning.analysis.speed import matrix_rate, summary, wait
 from gram_reasoning.build import build_model, build_task
 from gram_reasoning.config import Recipe
 from gram_reasoning.processes import Processes
 from gram_reasoning.recipes import get_recipe
+from gram_reasoning.storage.provenance import machine
 from gram_reasoning.training.trainer import Trainer
 
 Step = Callable[[], object]
@@ -171,7 +172,7 @@ def main() -> None:
                 times[name].append(time.perf_counter() - start)
     result: dict[str, Any] = {
         "command": " ".join(["python", "benchmarks/side_by_side.py", *sys.argv[1:]]),
-        **provenance(device),
+        **machine(device),
         "shape": {"batch": options.batch, "tokens": 80, "width": options.width, "K": 4, "T": 3},
         "matrix_rates": rates,
         "contenders": {},

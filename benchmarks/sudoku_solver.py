@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from gram_reasoning.provenance import commit
+from gram_reasoning.storage.provenance import commit
 from gram_reasoning.tasks import sudoku_solver
 
 FILES = (

@@ -13,8 +13,8 @@ from gram_reasoning import noise
 from gram_reasoning.build import register
 from gram_reasoning.cli import main
 from gram_reasoning.recipes import get_recipe
-from gram_reasoning.task_configs import SplitConfig
 from gram_reasoning.tasks.base import Problems
+from gram_reasoning.tasks.configs import SplitConfig
 from gram_reasoning.tasks.splits import HeldOutTask
 
 ORDER = 4

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import gram_reasoning
-from gram_reasoning import hub
+from gram_reasoning.storage import hub
 from test_api import bundled_numbers
 
 for folder in hub.BUNDLED.iterdir():

@@ -17,8 +17,8 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.recipes import get_recipe
-from gram_reasoning.task_configs import NQueensConfig, TaskConfig
 from gram_reasoning.tasks.base import Task
+from gram_reasoning.tasks.configs import NQueensConfig, TaskConfig
 from gram_reasoning.tasks.nqueens import NQueens
 from gram_reasoning.training.deep_supervision import Slots
 from gram_reasoning.training.trainer import Trainer

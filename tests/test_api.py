@@ -19,8 +19,9 @@ import torch
 from huggingface_hub import constants
 
 import gram_reasoning
-from gram_reasoning import UserError, hub
+from gram_reasoning import UserError
 from gram_reasoning.cli import main
+from gram_reasoning.storage import hub
 from oracles.nqueens import is_solution
 
 ROOT = Path(__file__).parents[1]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gram_reasoning.config import EvalConfig, GramConfig, Recipe, TrainConfig, from_json, to_json
 from gram_reasoning.errors import UserError
 from gram_reasoning.recipes import RECIPES, get_recipe
-from gram_reasoning.task_configs import NQueensConfig
+from gram_reasoning.tasks.configs import NQueensConfig
 
 BASE = get_recipe("nqueens7-pocket-debug")
 RECIPE_JSON = to_json(BASE)

@@ -17,7 +17,7 @@ import torch
 from gram_reasoning.build import TASKS, register
 from gram_reasoning.cli import main
 from gram_reasoning.recipes import RECIPES
-from gram_reasoning.task_configs import KINDS, NQueensConfig
+from gram_reasoning.tasks.configs import KINDS, NQueensConfig
 from oracles import latin as oracle
 
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,7 @@ import torch
 from gram_reasoning.cli import main
 from gram_reasoning.errors import UserError
 from gram_reasoning.processes import Processes, join
-from gram_reasoning.training import checkpoint
+from gram_reasoning.storage import checkpoint
 from helpers import debug_recipe, make_trainer, metrics_of
 
 COMMAND = [

@@ -16,7 +16,6 @@ from typing import Any
 
 from torch import Tensor
 
-from gram_reasoning import hub
 from gram_reasoning.build import load_config, load_model, model_folder
 from gram_reasoning.config import Recipe
 from gram_reasoning.errors import UserError
@@ -26,8 +25,8 @@ from gram_reasoning.inference.select import Rule
 from gram_reasoning.inference.solve import Answer, Solved, solve
 from gram_reasoning.models.base import RecursiveModel
 from gram_reasoning.processes import choose_device
+from gram_reasoning.storage import checkpoint, hub
 from gram_reasoning.tasks.base import Task
-from gram_reasoning.training import checkpoint
 
 __all__ = ["Answer", "Solved", "Solver", "load"]
 

@@ -8,18 +8,18 @@ import torch
 from gram_reasoning import recipes
 from gram_reasoning.config import Recipe, from_json
 from gram_reasoning.errors import UserError, check
-from gram_reasoning.hub import BUNDLED, find_model
 from gram_reasoning.models.gram import Gram
-from gram_reasoning.task_configs import KINDS, TaskConfig
+from gram_reasoning.storage import checkpoint
+from gram_reasoning.storage.hub import BUNDLED, find_model
 from gram_reasoning.tasks.arc import Arc
 from gram_reasoning.tasks.base import Block, Task
+from gram_reasoning.tasks.configs import KINDS, TaskConfig
 from gram_reasoning.tasks.graph_coloring import GraphColoring
 from gram_reasoning.tasks.maze import Maze
 from gram_reasoning.tasks.mnist import MNIST
 from gram_reasoning.tasks.nqueens import NQueens
 from gram_reasoning.tasks.sudoku import Sudoku
 from gram_reasoning.tasks.sudoku_generation import SudokuGeneration
-from gram_reasoning.training import checkpoint
 
 TASKS: dict[str, type[Task]] = {
     task.name: task for task in (NQueens, GraphColoring, Sudoku, SudokuGeneration, Maze, MNIST, Arc)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gram_reasoning.errors import UserError, check
-from gram_reasoning.task_configs import KINDS, TaskConfig
+from gram_reasoning.tasks.configs import KINDS, TaskConfig
 
 
 @dataclass(frozen=True, kw_only=True)

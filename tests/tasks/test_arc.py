@@ -15,10 +15,10 @@ from torch import Tensor
 from fuzzing import fuzz
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
-from gram_reasoning.task_configs import ArcConfig
 from gram_reasoning.tasks import arc_canvas as canvas
 from gram_reasoning.tasks.arc import Arc
 from gram_reasoning.tasks.base import Problems
+from gram_reasoning.tasks.configs import ArcConfig
 from helpers import read_or_refused
 from oracles import arc as oracle
 

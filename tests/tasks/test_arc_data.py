@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from fuzzing import fuzz
 from gram_reasoning.errors import UserError
-from gram_reasoning.task_configs import ArcConfig
 from gram_reasoning.tasks import arc_data
 from gram_reasoning.tasks.arc import Arc
 from gram_reasoning.tasks.arc_data import RELEASES, Release, read_set
+from gram_reasoning.tasks.configs import ArcConfig
 from helpers import read_or_refused
 from oracles import arc as oracle
 

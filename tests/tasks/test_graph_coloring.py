@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from fuzzing import fuzz
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
-from gram_reasoning.task_configs import GraphColoringConfig
 from gram_reasoning.tasks.base import Problems
+from gram_reasoning.tasks.configs import GraphColoringConfig
 from gram_reasoning.tasks.graph_coloring import EDGE, FIRST_COLOR, GraphColoring, all_partitions
 from helpers import read_or_refused
 from oracles import coloring as oracle

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from fuzzing import fuzz
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
-from gram_reasoning.task_configs import MazeConfig
+from gram_reasoning.tasks.configs import MazeConfig
 from gram_reasoning.tasks.maze import COUNT_LIMIT, Maze
 from gram_reasoning.tasks.maze_paths import flood
 from gram_reasoning.tasks.sources import SPLITS

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from fuzzing import fuzz
 from gram_reasoning.errors import UserError
-from gram_reasoning.task_configs import MNISTConfig
 from gram_reasoning.tasks import mnist_data
+from gram_reasoning.tasks.configs import MNISTConfig
 from gram_reasoning.tasks.mnist import MNIST
 from gram_reasoning.tasks.mnist_data import read_idx
 from gram_reasoning.tasks.sources import SPLITS

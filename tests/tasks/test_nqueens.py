@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from fuzzing import fuzz
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
-from gram_reasoning.task_configs import NQueensConfig
 from gram_reasoning.tasks import nqueens
 from gram_reasoning.tasks.base import Problems
+from gram_reasoning.tasks.configs import NQueensConfig
 from gram_reasoning.tasks.nqueens import NQueens, all_solutions
 from helpers import read_or_refused
 from oracles import nqueens as oracle
@@ -159,7 +159,7 @@ def test_kinds_of_input_are_spread_over_the_splits() -> None:
 
 def test_split_is_the_same_in_another_process() -> None:
     script = (
-        "from gram_reasoning.task_configs import NQueensConfig; from gram_reasoning.tasks.nqueens import NQueens; "
+        "from gram_reasoning.tasks.configs import NQueensConfig; from gram_reasoning.tasks.nqueens import NQueens; "
         f"puzzle = NQueens(NQueensConfig(size=5)); parts = [puzzle.split(name) for name in {SPLITS}]; "
         "print([(part.inputs.tolist(), part.members.tolist(), part.first.tolist()) for part in parts])"
     )

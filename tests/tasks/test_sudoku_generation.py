@@ -8,7 +8,7 @@ import torch
 
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
-from gram_reasoning.task_configs import SudokuGenerationConfig
+from gram_reasoning.tasks.configs import SudokuGenerationConfig
 from gram_reasoning.tasks.sudoku_generation import HELD_OUT, SudokuGeneration, chi_square_tail
 from oracles import sudoku as oracle
 

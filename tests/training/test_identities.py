@@ -18,7 +18,7 @@ from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.nn import identity
 from gram_reasoning.nn.identity import IdentityTable
-from gram_reasoning.training import checkpoint
+from gram_reasoning.storage import checkpoint
 from gram_reasoning.training.trainer import Trainer
 from helpers import after_step, debug_recipe, make_trainer, metrics_of, same, tiny_config, weights_of
 from oracles import arc as oracle

@@ -11,7 +11,7 @@ from gram_reasoning.build import build_task
 from gram_reasoning.config import TrainConfig
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.recipes import get_recipe
-from gram_reasoning.task_configs import GraphColoringConfig
+from gram_reasoning.tasks.configs import GraphColoringConfig
 from gram_reasoning.training.deep_supervision import Slots
 from gram_reasoning.types import IGNORE, StepOutput
 from helpers import after_step, make_trainer, noise_of, tiny_config, weights_of

@@ -19,7 +19,8 @@ from gram_reasoning.build import load_model
 from gram_reasoning.config import GramConfig, TrainConfig
 from gram_reasoning.evaluation.evaluator import bounds
 from gram_reasoning.recipes import get_recipe
-from gram_reasoning.training import checkpoint, trainer
+from gram_reasoning.storage import checkpoint
+from gram_reasoning.training import trainer
 from gram_reasoning.training.trainer import NonFiniteLoss, Trainer
 from helpers import after_step, debug_recipe, make_trainer, metrics_of, same, task_of, weights_of
 from oracles import nqueens as oracle

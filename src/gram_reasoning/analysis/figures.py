@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from gram_reasoning.errors import UserError
-from gram_reasoning.files import write_whole
 from gram_reasoning.inference.solve import Answer, Solved
+from gram_reasoning.storage.files import write_whole
 from gram_reasoning.tasks.base import Task
 
 GIVEN, FOUND = "#1b1b1b", "#c8452f"

@@ -1,54 +1,21 @@
 """Measure what a device can do and what a training step, the sampler and a cold start take of it."""
 
-import platform
 import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from gram_reasoning import __version__
 from gram_reasoning.evaluation.evaluator import attempts, identity_vectors, judge
 from gram_reasoning.evaluation.metrics import wilson
 from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.models.base import RecursiveModel
 from gram_reasoning.tasks.base import Problems, Task
 from gram_reasoning.types import Candidates
-
-
-def provenance(device: torch.device) -> dict[str, Any]:
-    """Where and with what a measurement was made."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    return {
-        "device": name,
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "gram": __version__,
-        "commit": _commit(),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def _commit() -> str | None:
-    """The commit of the source that runs; None where it was installed without its repository."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=10"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def wait(device: torch.device) -> None:

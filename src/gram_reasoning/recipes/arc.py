@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from gram_reasoning.config import EvalConfig, GramConfig, Recipe, TrainConfig
 from gram_reasoning.recipes.nqueens import POCKET_MODEL, nqueens7_pocket
-from gram_reasoning.task_configs import ArcConfig
+from gram_reasoning.tasks.configs import ArcConfig
 
 
 def arc1() -> Recipe:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from gram_reasoning.config import EvalConfig, GramConfig, Recipe
 from gram_reasoning.recipes.nqueens import POCKET_MODEL, nqueens7_pocket, nqueens8
 from gram_reasoning.recipes.variants import small_portions, twin
-from gram_reasoning.task_configs import GraphColoringConfig
+from gram_reasoning.tasks.configs import GraphColoringConfig
 
 
 def coloring8() -> Recipe:

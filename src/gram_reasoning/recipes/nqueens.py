@@ -5,7 +5,7 @@ from typing import Any
 
 from gram_reasoning.config import GramConfig, Recipe, TrainConfig
 from gram_reasoning.recipes.variants import twin
-from gram_reasoning.task_configs import NQueensConfig
+from gram_reasoning.tasks.configs import NQueensConfig
 
 UNBOUNDED: dict[str, Any] = {"mean_bound": None, "sigma_learned": True, "kl_budget_first": None, "kl_budget": None}
 """The objective without the bounds that docs/deviations.md explains."""

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError, check
-from gram_reasoning.task_configs import ArcConfig
 from gram_reasoning.tasks import arc_canvas as canvas
 from gram_reasoning.tasks.arc_data import Riddle, parse_json, read_set, refuse_leak, riddles_of
 from gram_reasoning.tasks.base import Block, Problems, Shown, Task
+from gram_reasoning.tasks.configs import ArcConfig
 
 SETS = ("training", "evaluation", "concept")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gram_reasoning.errors import UserError
-from gram_reasoning.files import write_whole
+from gram_reasoning.storage.files import write_whole
 from gram_reasoning.tasks.arc_canvas import COLORS, Grid
 from gram_reasoning.tasks.prepared import cache_folder
 

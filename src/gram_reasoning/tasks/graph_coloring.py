@@ -16,8 +16,8 @@ from torch import Tensor
 
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
-from gram_reasoning.task_configs import GraphColoringConfig
 from gram_reasoning.tasks.base import PAD, Block, Problems
+from gram_reasoning.tasks.configs import GraphColoringConfig
 from gram_reasoning.tasks.splits import HeldOutTask, hashed
 
 NO_EDGE, EDGE, FIRST_COLOR = 1, 2, 3

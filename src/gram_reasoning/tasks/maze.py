@@ -14,8 +14,8 @@ from torch import Tensor
 
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
-from gram_reasoning.task_configs import LONGEST_SIDE, MazeConfig
 from gram_reasoning.tasks.base import Block, Problems
+from gram_reasoning.tasks.configs import LONGEST_SIDE, MazeConfig
 from gram_reasoning.tasks.maze_paths import flood, neighbours, path
 from gram_reasoning.tasks.prepared import with_counts
 from gram_reasoning.tasks.sources import SourcedTask, as_cells, csv_columns, read_text

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from gram_reasoning.errors import UserError
-from gram_reasoning.task_configs import MNISTConfig
 from gram_reasoning.tasks.base import PAD, Block, Problems, Task
+from gram_reasoning.tasks.configs import MNISTConfig
 from gram_reasoning.tasks.mnist_data import find, read_part
 from gram_reasoning.tasks.prepared import file_sha256, prepared
 from gram_reasoning.tasks.sources import SPLITS

@@ -12,8 +12,8 @@ import torch
 
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
-from gram_reasoning.files import write_whole
-from gram_reasoning.task_configs import MNISTConfig
+from gram_reasoning.storage.files import write_whole
+from gram_reasoning.tasks.configs import MNISTConfig
 from gram_reasoning.tasks.prepared import cache_folder
 
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"

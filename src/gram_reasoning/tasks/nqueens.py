@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from gram_reasoning.errors import UserError
-from gram_reasoning.task_configs import NQueensConfig
 from gram_reasoning.tasks.base import Block, Problems
+from gram_reasoning.tasks.configs import NQueensConfig
 from gram_reasoning.tasks.splits import HeldOutTask
 
 EMPTY, QUEEN = 1, 2

@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 
 from gram_reasoning.errors import UserError
-from gram_reasoning.files import write_whole
+from gram_reasoning.storage.files import write_whole
 from gram_reasoning.tasks.base import Problems
 
 FORMAT = 1

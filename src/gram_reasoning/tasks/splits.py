@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from gram_reasoning.errors import UserError
-from gram_reasoning.task_configs import SplitConfig
 from gram_reasoning.tasks.base import Problems, Task
+from gram_reasoning.tasks.configs import SplitConfig
 
 
 class HeldOutTask(Task):

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
-from gram_reasoning.task_configs import SudokuConfig
 from gram_reasoning.tasks.base import Block, Problems, Task
+from gram_reasoning.tasks.configs import SudokuConfig
 from gram_reasoning.tasks.sources import SourcedTask
 
 BLANK, ONE = 1, 2

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
-from gram_reasoning.task_configs import SudokuGenerationConfig
 from gram_reasoning.tasks.base import Block, Problems
+from gram_reasoning.tasks.configs import SudokuGenerationConfig
 from gram_reasoning.tasks.prepared import prepared
 from gram_reasoning.tasks.sources import SPLITS, order
 from gram_reasoning.tasks.sudoku import BLANK, ONE, SudokuBoards

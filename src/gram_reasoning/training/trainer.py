@@ -23,8 +23,8 @@ from gram_reasoning.inference.sampler import SamplerConfig
 from gram_reasoning.models.base import RecursiveModel
 from gram_reasoning.nn.precision import autocast
 from gram_reasoning.processes import ALONE, Processes
+from gram_reasoning.storage import checkpoint
 from gram_reasoning.tasks.base import Task
-from gram_reasoning.training import checkpoint
 from gram_reasoning.training.deep_supervision import Slots
 from gram_reasoning.training.optimizer import WeightAverage, kl_weight, lr_factor, make_optimizers
 from gram_reasoning.training.runlog import RunLog

@@ -13,7 +13,7 @@ from fuzzing import fuzz, refused, run
 from gram_reasoning.build import build_model, build_task
 from gram_reasoning.config import to_json
 from gram_reasoning.recipes import get_recipe
-from gram_reasoning.training import checkpoint
+from gram_reasoning.storage import checkpoint
 from oracles import coloring, sudoku
 
 FEW, MANY = 20, 4000  # texts; each has up to four inputs

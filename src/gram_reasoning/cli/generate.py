@@ -4,10 +4,10 @@ import json
 from dataclasses import dataclass, replace
 from math import isqrt
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from gram_reasoning.border import PICTURES, can_write, in_range, parse, progress, set_threads, write_lines
-from gram_reasoning.commands.sampling import sampler_config
+from gram_reasoning.cli.border import PICTURES, can_write, in_range, parse, progress, set_threads, write_lines
+from gram_reasoning.cli.sampling import SamplingOptions, sampler_config
 from gram_reasoning.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ DRAWN, FORMING = 64, 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateOptions:
+class GenerateOptions(SamplingOptions):
     """Generate answers from nothing, such as full Sudoku boards; each comes with its check by the rules.
 
     The exit code is 0 if every answer is valid, else 1.
@@ -34,37 +34,16 @@ class GenerateOptions:
     """A run or a model folder, of a task that generates."""
     count: int = 10
     """How many, valid or not."""
-    steps: int | None = None
-    """Supervision steps of each; the default is as many as in training."""
-    halting: bool = False
-    """A trajectory ends when it is sure of its answer; --steps is then the budget."""
-    halt_by: Literal["confidence", "head"] = "confidence"
-    """Sure by its decoder, all tokens together, or by its halt head."""
-    halt_at: float = 0.95
-    """The probability above which it is sure."""
     puzzles: bool = False
     """Also take clues away from each valid board, down to a puzzle with one solution."""
     compact: bool = False
     """One answer a line."""
-    chunk: int = 512
-    """Trajectories at once: bounds the memory."""
-    seed: int = 0
-    """Seed of the noise."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps."""
-    threads: int | None = None
-    """CPU threads; the default is torch's."""
     picture: Path | None = None
     """Draw the first 64 into this image file."""
     forming: Path | None = None
     """Draw what the first 8 would be after every step into this image file."""
     json: Path | None = None
     """Write one JSON object an answer, and a last one with the measures, to this file."""
-
-    @property
-    def samples(self) -> int:
-        """For sampler_config: all are trajectories of one input."""
-        return self.count
 
 
 def run(arguments: list[str]) -> int:
@@ -88,7 +67,7 @@ def run(arguments: list[str]) -> int:
     blank = task.blank()
     if blank is None:
         raise UserError(f"{options.checkpoint}: a model of {task.name}, which solves; expected one that generates")
-    config = sampler_config(options, recipe.evaluation, model)
+    config = sampler_config(options, options.count, recipe.evaluation, model)
     with progress("generating") as tick:
         candidates = in_standard_form(task, blank[None], sample(model, blank[None], config, tick=tick))
     answers = candidates.answers[0].cpu()

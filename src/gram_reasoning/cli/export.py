@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from gram_reasoning.border import named, parse
+from gram_reasoning.cli.border import named, parse
 from gram_reasoning.errors import UserError
 
 EXAMPLE = "gram export runs/eight --out shared/eight --max-mb 15"
@@ -29,7 +29,7 @@ def run(arguments: list[str]) -> int:
         raise UserError(f"{options.out}: exists already, expected the name of a new folder")
 
     from gram_reasoning.build import load_model, model_folder
-    from gram_reasoning.training import checkpoint
+    from gram_reasoning.storage import checkpoint
 
     folder = model_folder(name)
     _, _, model = load_model(folder)

@@ -13,13 +13,14 @@ from gram_reasoning import __version__
 
 def provenance(command: list[str], seconds: float, device: torch.device) -> dict[str, Any]:
     """What stands beside stored numbers, so that they can be made again."""
+    return {"command": shlex.join(["gram", *command]), "seconds": round(seconds, 3), **machine(device)}
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Where, and with which code, a number was made."""
     return {
-        "command": shlex.join(["gram", *command]),
         "commit": commit(),
-        "seconds": round(seconds, 3),
-        "device": torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"{device.type}, {platform.machine()}",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {_processor()}",
         "threads": torch.get_num_threads(),
         "version": __version__,
         "python": platform.python_version(),
@@ -27,9 +28,17 @@ def provenance(command: list[str], seconds: float, device: torch.device) -> dict
     }
 
 
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
 def commit() -> str | None:
     """The commit of the repository that holds this file, with a mark if src/ differs from it; None if installed."""
-    here = Path(__file__).parent
+    here = Path(__file__).parent.parent
 
     def git(*words: str) -> str | None:
         try:

@@ -12,10 +12,10 @@ from torch import Tensor
 from gram_reasoning.build import load_model
 from gram_reasoning.cli import main
 from gram_reasoning.errors import UserError
-from gram_reasoning.training.checkpoint import HEADER, split
+from gram_reasoning.storage.checkpoint import HEADER, split
 from helpers import same, weights_of
 
-BUNDLED = Path(__file__).parents[1] / "src/gram_reasoning/pretrained/nqueens7"
+BUNDLED = Path(__file__).parents[2] / "src/gram_reasoning/pretrained/nqueens7"
 
 
 @settings(deadline=None)

@@ -27,7 +27,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from gram_reasoning.errors import UserError
-from gram_reasoning.files import sync_folder, write_whole
+from gram_reasoning.storage.files import sync_folder, write_whole
 
 FORMAT = 1
 """Version of the checkpoint's layout."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gram_reasoning.commands.reading import LONGEST_LINE, in_groups, open_puzzle
+from gram_reasoning.cli.reading import LONGEST_LINE, in_groups, open_puzzle
 from gram_reasoning.errors import UserError
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from gram_reasoning.border import can_write, in_range, named, parse, set_threads, write_lines
+from gram_reasoning.cli.border import can_write, in_range, named, parse, set_threads, write_lines
 from gram_reasoning.config import GramConfig, Recipe, TrainConfig
-from gram_reasoning.task_configs import NQueensConfig, TaskConfig
+from gram_reasoning.tasks.configs import NQueensConfig, TaskConfig
 
 EXAMPLE = "gram bench nqueens8 --checkpoint runs/eight --json bench.json"
 WIDTHS = (1, 20, 200, 2000)
@@ -70,8 +70,9 @@ def measure(recipe: Recipe, options: BenchOptions, device: Any) -> dict[str, Any
     from gram_reasoning.analysis import speed
     from gram_reasoning.build import build_model, build_task, load_model
     from gram_reasoning.inference.sampler import SamplerConfig
+    from gram_reasoning.storage.provenance import machine
 
-    result: dict[str, Any] = {"recipe": recipe.name, **speed.provenance(device)}
+    result: dict[str, Any] = {"recipe": recipe.name, **machine(device)}
     if options.checkpoint is not None:
         _, task, model = load_model(options.checkpoint, device)
     else:

@@ -18,7 +18,7 @@ import tyro
 
 from gram_reasoning import __version__
 from gram_reasoning.errors import UserError
-from gram_reasoning.files import write_whole
+from gram_reasoning.storage.files import write_whole
 
 Options = TypeVar("Options")
 PICTURES = (".png", ".pdf", ".svg", ".jpg")

@@ -20,7 +20,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from fuzzing import fuzz, refused, run
-from gram_reasoning.hub import BUNDLED
+from gram_reasoning.storage.hub import BUNDLED
 from oracles import boards as texts_oracle
 from oracles.nqueens import Board, attack, completions, is_solution
 

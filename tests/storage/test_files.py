@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gram_reasoning.errors import UserError
-from gram_reasoning.files import WholeFile, write_whole
+from gram_reasoning.storage.files import WholeFile, write_whole
 
 
 def test_a_file_takes_its_name_at_the_end(tmp_path: Path):

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from gram_reasoning.border import progress, write_lines
+from gram_reasoning.cli.border import progress, write_lines
 from gram_reasoning.errors import UserError, check
-from gram_reasoning.files import WholeFile
+from gram_reasoning.storage.files import WholeFile
 
 if TYPE_CHECKING:
     from gram_reasoning.config import Recipe

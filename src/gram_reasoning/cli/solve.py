@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from gram_reasoning.border import PICTURES, can_write, parse, set_threads
-from gram_reasoning.commands import solve_shown
-from gram_reasoning.commands.reading import in_groups, open_puzzle
-from gram_reasoning.commands.sampling import sampler_config
+from gram_reasoning.cli import solve_shown
+from gram_reasoning.cli.border import PICTURES, can_write, parse, set_threads
+from gram_reasoning.cli.reading import in_groups, open_puzzle
+from gram_reasoning.cli.sampling import SamplingOptions, sampler_config
 from gram_reasoning.errors import UserError, check
-from gram_reasoning.files import WholeFile
-from gram_reasoning.task_configs import KINDS
+from gram_reasoning.storage.files import WholeFile
+from gram_reasoning.tasks.configs import KINDS
 
 if TYPE_CHECKING:
     from gram_reasoning.inference.solve import Solved
@@ -29,7 +29,7 @@ DRAWN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class SolveOptions:
+class SolveOptions(SamplingOptions):
     """Solve boards with a trained model; the rules check every answer that is shown.
 
     An N-Queens board is N lines of N cells (Q or .), with an empty line after it; or one line: its rows joined by / or,
@@ -49,26 +49,10 @@ class SolveOptions:
     the package that fits the first board."""
     samples: int | None = None
     """Trajectories for each board; the default is the recipe's."""
-    steps: int | None = None
-    """Supervision steps of each; the default is as many as in training."""
-    halting: bool = False
-    """A trajectory ends when it is sure of its answer; --steps is then the budget."""
-    halt_by: Literal["confidence", "head"] = "confidence"
-    """Sure by its decoder, all tokens together, or by its halt head."""
-    halt_at: float = 0.95
-    """The probability above which it is sure."""
     select: Literal["majority", "lprm", "first"] = "majority"
     """Order of the answers."""
     all: bool = False
     """Show every distinct solution found, not only the best."""
-    chunk: int = 512
-    """Trajectories at once: bounds the memory."""
-    seed: int = 0
-    """Seed of the noise."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps."""
-    threads: int | None = None
-    """CPU threads; the default is torch's."""
     views: int | None = None
     """Disguises in which a question is solved, whose answers vote (ARC); the default is the recipe's."""
     fit_steps: int | None = None
@@ -117,7 +101,7 @@ def run(arguments: list[str]) -> int:
         recipe, task, model = load_model(folder, device)
         blocks = task.blocks(source.lines, source.where)
     check(options.task in (None, task.name), "--task", options.task, f"{task.name}, the task of {folder}")
-    sampler = sampler_config(options, recipe.evaluation, model)
+    sampler = sampler_config(options, options.samples, recipe.evaluation, model)
     if task.owners:
         return solve_shown.run(options, blocks, source.where, recipe, task, model, sampler)
     for name in ("views", "fit_steps", "submission"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gram_reasoning.errors import UserError
 
-BUNDLED = Path(__file__).parent / "pretrained"
+BUNDLED = Path(__file__).parent.parent / "pretrained"
 """Models that come with the package, one folder each."""
 FETCHED = ("config.json", "model*.safetensors", "model.safetensors.index.json")
 SENT = ("config.json", "model.safetensors", "README.md")

@@ -22,7 +22,7 @@ from gram_reasoning.build import load_model
 from gram_reasoning.cli import main
 from gram_reasoning.config import Recipe
 from gram_reasoning.errors import UserError
-from gram_reasoning.training import checkpoint
+from gram_reasoning.storage import checkpoint
 from helpers import after_step, debug_recipe, make_trainer, metrics_of, same, weights_of
 
 BUSY: dict[str, Any] = {"prior_share": 0.5, "posterior_stay": "drawn", "halting": True, "prior_target": "nearest"}

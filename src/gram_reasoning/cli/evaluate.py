@@ -1,0 +1,79 @@
+"""`gram eval`: what a trained model is worth on held-out inputs."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gram_reasoning.cli.border import can_write, in_range, named, parse, progress, speaks, together, write_lines
+from gram_reasoning.cli.sampling import SamplingOptions, sampler_config
+from gram_reasoning.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalOptions(SamplingOptions):
+    """Judge a trained model on held-out inputs by full rollouts from z_0 under the prior."""
+
+    split: Literal["test", "validation", "train"] = "test"
+    """Which inputs."""
+    samples: int | None = None
+    """Trajectories for each input; the default is the recipe's."""
+    select: Literal["majority", "lprm", "first"] = "majority"
+    """Which answer counts as the model's choice."""
+    views: int | None = None
+    """Disguises in which each input is solved, whose answers vote (ARC); the default is the recipe's."""
+    limit: int | None = None
+    """Only the first so many inputs."""
+    random_start: bool = False
+    """Draw z_0 anew for each trajectory: how a model without noise can vary."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of matrix products; bf16 is several times faster on most devices."""
+    timeout: float = 600.0
+    """Seconds after which one of several processes that does not answer counts as lost."""
+    json: Path | None = None
+    """Also write every number to this file."""
+    submission: Path | None = None
+    """Also write the answers to hand in, as a submission.json (ARC)."""
+
+
+def run(arguments: list[str]) -> int:
+    prog, example = "gram eval CHECKPOINT", "gram eval runs/seven --samples 20 --steps 12 --json seven.json"
+    name, rest = named(arguments, "the folder of a run or a model", EvalOptions, prog, example)
+    options = parse(EvalOptions, rest, prog, example)
+    can_write(options.json)
+    can_write(options.submission)
+    if options.submission is not None and options.limit is not None:
+        raise UserError("--submission: expected all inputs, without --limit")
+
+    import torch
+
+    from gram_reasoning.build import load_model
+    from gram_reasoning.evaluation.evaluator import evaluate
+    from gram_reasoning.evaluation.report import evaluation_table
+    from gram_reasoning.storage.provenance import provenance
+
+    start = time.perf_counter()
+    with together(options.device, options.threads, options.timeout) as processes:
+        recipe, task, model = load_model(name, processes.device)
+        more = {"random_start": options.random_start, "precision": options.precision}
+        sampler = sampler_config(options, options.samples, recipe.evaluation, model, **more)
+        problems = task.split(options.split)
+        if options.limit is not None:
+            in_range("limit", options.limit, 1)
+            problems = problems.subset(torch.arange(min(options.limit, len(problems))))
+        with progress(f"evaluating {name}") as tick:
+            views = recipe.evaluation.views if options.views is None else options.views
+            handed_in: list[torch.Tensor] = []
+            result = evaluate(model, task, problems, sampler, options.select, tick, processes, views, handed_in.append)
+    result = {"checkpoint": name, "recipe": recipe.name, "split": options.split, "seed": options.seed, **result}
+    result |= provenance(["eval", *arguments], time.perf_counter() - start, processes.device)
+    print(evaluation_table(result))
+    if options.json and speaks():
+        write_lines(options.json, [json.dumps(result, indent=1)])
+    if options.submission and speaks():
+        submission = task.submission(problems, *handed_in)
+        if submission is None:
+            raise UserError(f"--submission: {task.name} has none, expected a model of a task that is handed in (arc)")
+        write_lines(options.submission, [json.dumps(submission)])
+    return 0

@@ -1,0 +1,64 @@
+"""`gram train`: a recipe becomes a run, with every field of its configuration an option."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gram_reasoning.cli.border import named, parse, progress, together
+from gram_reasoning.config import EvalConfig, GramConfig, TrainConfig
+from gram_reasoning.errors import UserError
+from gram_reasoning.tasks.configs import NQueensConfig, TaskConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """Train a recipe; every field of its configuration is an option."""
+
+    out: Path | None = None
+    """Folder of the run; the default is runs/RECIPE."""
+    resume: bool = False
+    """Go on with the run in that folder; starts it if there is none."""
+    max_minutes: float | None = None
+    """Save and stop after so many minutes."""
+    seed: int | None = None
+    """Short for --train.seed."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    threads: int | None = None
+    """CPU threads; the default is torch's."""
+    timeout: float = 600.0
+    """Seconds after which one of several processes that does not answer counts as lost."""
+    task: TaskConfig = field(default_factory=NQueensConfig)
+    model: GramConfig = field(default_factory=GramConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluation: EvalConfig = field(default_factory=EvalConfig)
+
+
+def run(arguments: list[str]) -> int:
+    example = "gram train nqueens7-pocket --out runs/seven --train.steps 2000"
+    name, rest = named(arguments, "the name of a recipe", TrainOptions, "gram train RECIPE", example)
+    from gram_reasoning.recipes import get_recipe
+
+    recipe = get_recipe(name)
+    default = TrainOptions(task=recipe.task, model=recipe.model, train=recipe.train, evaluation=recipe.evaluation)
+    options = parse(TrainOptions, rest, f"gram train {name}", example, default)
+    if options.max_minutes is not None and not options.max_minutes > 0:  # also refuses nan
+        raise UserError(f"--max-minutes: got {options.max_minutes}, expected a number above 0")
+    train = options.train if options.seed is None else dataclasses.replace(options.train, seed=options.seed)
+    recipe = dataclasses.replace(
+        recipe, task=options.task, model=options.model, train=train, evaluation=options.evaluation
+    )
+
+    from gram_reasoning.build import build_model, build_task
+    from gram_reasoning.training.trainer import Trainer
+
+    run = options.out or Path("runs") / name
+    with together(options.device, options.threads, options.timeout) as processes:
+        task = build_task(recipe)
+        trainer = Trainer(recipe, task, build_model(recipe, task), run, processes)
+        with progress(f"training {run}") as trainer.tick:
+            how = trainer.fit(options.resume, options.max_minutes)
+    print(f"{how} at step {trainer.step} of {recipe.train.steps} after {trainer.seconds:.0f} s of training; run: {run}")
+    if how != "finished":
+        print("go on with the same command and --resume")
+    return 0 if trainer.stop_signal is None else 128 + trainer.stop_signal
