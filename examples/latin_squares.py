@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gram_reasoning import noise
-from gram_reasoning.build import register
+from gram_reasoning.build import register_task
 from gram_reasoning.cli import main
 from gram_reasoning.recipes import get_recipe
 from gram_reasoning.tasks.base import Problems
@@ -81,7 +81,7 @@ recipe = replace(
     model=replace(base.model, prefix_tokens=16),  # 16 + 16 = 32 tokens
     train=replace(base.train, steps=800, eval_every=200, eval_inputs=100),
 )
-register(LatinConfig, Latin, recipe)
+register_task(LatinConfig, Latin, recipe)
 
 if __name__ == "__main__":
     sys.exit(main())

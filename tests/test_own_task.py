@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from gram_reasoning.build import TASKS, register
+from gram_reasoning.build import TASKS, register_task
 from gram_reasoning.cli import main
 from gram_reasoning.recipes import RECIPES
 from gram_reasoning.tasks.configs import KINDS, NQueensConfig
@@ -106,7 +106,7 @@ def test_it_runs_as_a_command():
 
 def test_a_task_under_another_name_than_its_config_is_refused(example: ModuleType):
     with pytest.raises(ValueError, match=r"NQueensConfig.kind is 'nqueens', but Latin.name is 'latin'"):
-        register(NQueensConfig, example.Latin)
+        register_task(NQueensConfig, example.Latin)
 
 
 @pytest.mark.slow

@@ -53,7 +53,7 @@ class LiveBytes(TorchDispatchMode):
 
 
 RECIPES: list[dict[str, Any]] = [
-    {"prior_share": 0.5, "prior_target": "nearest", "posterior_stay": "drawn", "halting": True},
+    {"prior_share": 0.5, "prior_target": "nearest", "guided_stay": "drawn", "halting": True},
     {"prior_share": 0.5, "prior_target": "matched", "trajectories_per_input": 2, "examples": "pairs"},
     {"accumulation": 2, "halt_target": "equal"},
     {"name": "arc-pocket-debug", "halt_target": "equal"},

@@ -23,7 +23,7 @@ from gram_reasoning.evaluation.card import model_card
 from gram_reasoning.inference.sampler import SamplerConfig
 from gram_reasoning.inference.select import Rule
 from gram_reasoning.inference.solve import Answer, Solved, solve
-from gram_reasoning.models.base import RecursiveModel
+from gram_reasoning.models.base import Model
 from gram_reasoning.processes import choose_device
 from gram_reasoning.storage import checkpoint, hub
 from gram_reasoning.tasks.base import Task
@@ -40,7 +40,7 @@ class Solver:
     recipe: Recipe
     """How it was trained."""
     task: Task
-    model: RecursiveModel
+    model: Model
     config: dict[str, Any]
     """The model's config.json."""
     card: str | None

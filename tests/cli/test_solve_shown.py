@@ -99,9 +99,10 @@ def test_a_fit_moves_vectors_alone_and_towards_the_demonstrations(model: str):
             plain = shown.demonstrations.inputs.long().repeat_interleave(2, 0)
             inputs, targets = task.disguise(plain, solutions[:, None], numbers)
             none = torch.zeros(4, dtype=torch.bool)
-            batch = Batch(inputs, learnt(targets[:, 0]), none, none, vectors)
+            start = torch.zeros(4, dtype=torch.int64)
+            batch = Batch(inputs, learnt(targets[:, 0]), none, none, start, vectors)
             draws = noise.normal(noise.keys(0, "test", torch.arange(4)), (2, *gram.noise_shape()))
-            return float(gram.posterior_rollout(batch, 2, draws)["cross_entropy"].mean())
+            return -float(gram.diagnostics(batch, draws, {"kl": 1.0})["elbo_surrogate"].mean())
 
     assert cross_entropy(40) < cross_entropy(1) - 1
     assert gram.identities is known

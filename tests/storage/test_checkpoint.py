@@ -25,7 +25,7 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.storage import checkpoint
 from helpers import after_step, debug_recipe, make_trainer, metrics_of, same, weights_of
 
-BUSY: dict[str, Any] = {"prior_share": 0.5, "posterior_stay": "drawn", "halting": True, "prior_target": "nearest"}
+BUSY: dict[str, Any] = {"prior_share": 0.5, "guided_stay": "drawn", "halting": True, "prior_target": "nearest"}
 
 
 def finish(recipe: Recipe, run: Path) -> dict[str, torch.Tensor]:
@@ -300,7 +300,7 @@ def test_a_death_between_renames_loses_no_more_than_the_step(half: Path, monkeyp
 STEPS = 30
 COMMAND = [
     "train", "nqueens7-pocket-debug", "--train.steps", str(STEPS), "--train.log-every", "1",
-    "--train.eval-every", "1000", "--train.prior-share", "0.5", "--train.posterior-stay", "drawn", "--threads", "1",
+    "--train.eval-every", "1000", "--train.prior-share", "0.5", "--train.guided-stay", "drawn", "--threads", "1",
 ]  # fmt: skip
 
 

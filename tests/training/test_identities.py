@@ -20,6 +20,7 @@ from gram_reasoning.nn import identity
 from gram_reasoning.nn.identity import IdentityTable
 from gram_reasoning.storage import checkpoint
 from gram_reasoning.training.trainer import Trainer
+from gram_reasoning.types import Shape
 from helpers import after_step, debug_recipe, make_trainer, metrics_of, same, tiny_config, weights_of
 from oracles import arc as oracle
 
@@ -63,11 +64,11 @@ def test_a_step_moves_the_rows_of_its_batch_against_the_gradient_of_the_loss(tmp
     rows = slice(0, 8)
     numbers = run.slots.identity(rows, run.step)
     assert numbers is not None
-    batch, state, referee = run.slots.part(rows, run.step)
+    batch, carry, referee = run.slots.part(rows, run.step)
     dense = table(run).requires_grad_()
     batch.__dict__["identity"] = dense[numbers]
-    out = run._forward(batch, state, run.slots.keys("noise", run.step), referee)
-    total = sum(weight * out.losses[name].mean() for name, weight in run.model.loss_weights.items())
+    out = run._forward(batch, carry, run.slots.keys("noise", run.step), referee)
+    total = sum(weight * out.losses[name].mean() for name, weight in run.weights.items())
     (expected,) = torch.autograd.grad(total, [dense])  # type: ignore[list-item]
     assert set(expected.abs().sum(1).nonzero()[:, 0].tolist()) == set(numbers.tolist())
     before = table(run)
@@ -90,7 +91,7 @@ def test_slots_see_their_owner_in_the_disguise_of_their_identity(tmp_path: Path)
     seen: set[int] = set()
     for step in range(12):
         run.slots.refill(step)
-        batch, state, referee = run.slots.part(slice(0, 8), step)
+        batch, carry, referee = run.slots.part(slice(0, 8), step)
         numbers = run.slots.identity(slice(0, 8), step)
         assert numbers is not None
         turns, colors = run.task.symmetry(numbers)  # type: ignore[attr-defined]
@@ -104,15 +105,16 @@ def test_slots_see_their_owner_in_the_disguise_of_their_identity(tmp_path: Path)
             assert int(numbers[i]) // 4 == int(run.slots.problems.identity[example]) // 4
         seen |= set(numbers.tolist())
         draws = torch.zeros(8, *run.model.noise_shape())
-        run.slots.store([run.model(batch, state, draws, referee)])
+        run.slots.store([run.model(batch, carry, draws, referee)])
     assert len(seen) > 10
 
 
 def test_identities_tell_inputs_apart():
     torch.manual_seed(0)
-    model = Gram(tiny_config(), 9, 3, identities=4)
+    model = Gram(tiny_config(), Shape(length=9, vocab=3, identities=4))
     assert model.identities is not None
-    assert len(list(model.parameters())) == len(list(Gram(tiny_config(), 9, 3).parameters())), "it is no parameter"
+    without = Gram(tiny_config(), Shape(length=9, vocab=3))
+    assert len(list(model.parameters())) == len(list(without.parameters())), "it is no parameter"
     inputs = torch.ones(2, 9, dtype=torch.int64)
     plain = model.encode(inputs, model.identities(torch.tensor([0, 3])))
     assert plain.shape == (2, 12, 16)
@@ -169,7 +171,7 @@ def test_owners_are_part_of_a_run(tmp_path: Path):
     for owners, told in (
         ("all", "expected a list of names"),
         ([], "a model without the names of its tasks"),
-        (["training/x"] * 100_000, "numbers, expected at least"),
+        (["training/x"] * 100_000, r"identities.00000. is .*, expected"),
     ):
         config.write_text(json.dumps({**value, "owners": owners}))
         with pytest.raises(UserError, match=told):

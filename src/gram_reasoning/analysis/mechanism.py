@@ -5,7 +5,6 @@ map reads from h. Under the posterior it may read some: that is what the KL pays
 the first step has been handed it; under the prior h knows nothing of a y that was drawn apart from it.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,9 @@ class _NoReferee:
     def reward(self, prediction: Tensor) -> Tensor | None:
         return None
 
+    def ends(self, sure: Tensor) -> Tensor:
+        return torch.zeros_like(sure)
+
 
 @torch.no_grad()
 def states(
@@ -47,14 +49,14 @@ def states(
     inputs = problems.inputs[index].long()
     vocab = int(max(targets.max(), inputs.max())) + 1
     marginals = [F.one_hot(problems.solution_sets(i), vocab).float().mean(0) for i in range(len(problems))]
-    batch = Batch(inputs, targets, torch.full((len(rows),), posterior), problems.count[index] > 1)
-    slots = model.initial_slots(len(rows))
-    slots = replace(slots, limit=slots.limit + 1)  # nobody leaves
+    guided, is_open = torch.full((len(rows),), posterior), problems.count[index] > 1
+    carry = model.initial_carry(len(rows))
     high = []
     for step in range(model.supervision_steps):
-        draws = noise.normal(noise.keys(seed, "probe noise", rows, torch.full_like(rows, step)), model.noise_shape())
-        slots = model(batch, slots, draws, _NoReferee()).state
-        high.append(slots.latent.high[:, -targets.shape[1] :].float())
+        done = torch.full_like(rows, step)
+        draws = noise.normal(noise.keys(seed, "probe noise", rows, done), model.noise_shape())
+        carry = model(Batch(inputs, targets, guided, is_open, done), carry, draws, _NoReferee()).carry
+        high.append(model.latent(carry).float())
     return torch.stack(high), targets, torch.stack(marginals)[index]
 
 

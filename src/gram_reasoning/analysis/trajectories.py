@@ -12,8 +12,9 @@ from gram_reasoning.analysis.figures import draw_input, plt, save
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig
 from gram_reasoning.inference.solve import Solved
-from gram_reasoning.models.base import RecursiveModel
+from gram_reasoning.models.base import Model
 from gram_reasoning.tasks.base import Task
+from gram_reasoning.trees import Tree
 
 MOST = 6
 """Solutions that get a colour and a board."""
@@ -21,8 +22,11 @@ ELSE = "#b9b4ac"
 
 
 @torch.no_grad()
-def record(model: RecursiveModel, tokens: Tensor, config: SamplerConfig) -> Tensor:
+def record(model: Model, tokens: Tensor, config: SamplerConfig) -> Tensor:
     """The rollouts of `sample` on its first input (L,), with what they decode to on the way.
+
+    Raises:
+        UserError: trajectories that halt, or a model that draws its tokens one by one.
 
     Returns:
         probabilities of every token before the first and after each supervision step: (N, steps + 1, L, V).
@@ -34,15 +38,22 @@ def record(model: RecursiveModel, tokens: Tensor, config: SamplerConfig) -> Tens
     for start in range(0, config.samples, config.chunk):
         numbers = torch.arange(start, min(start + config.chunk, config.samples), device=device)
         context = model.encode(tokens.to(device).long().expand(len(numbers), -1))
-        latent = model.initial_state(len(numbers))
-        path = [model.decode(latent).softmax(-1)]
+        state = model.initial_state(len(numbers))
+        path = [_probabilities(model, state)]
         for step in range(config.steps):
             first = torch.zeros_like(numbers)
             keys = noise.keys(config.seed, "sample", first, numbers, first + step)
-            latent = model.step(context, latent, noise.normal(keys, model.noise_shape()))
-            path.append(model.decode(latent).softmax(-1))
+            state = model.step(context, state, noise.normal(keys, model.step_noise_shape()), first + step)
+            path.append(_probabilities(model, state))
         parts.append(torch.stack(path, 1).cpu())
     return torch.cat(parts)
+
+
+def _probabilities(model: Model, state: Tree) -> Tensor:
+    logits = model.answer(state).logits
+    if logits is None:
+        raise UserError(f"{type(model).__name__} decodes no whole answers on its way, expected a model that does")
+    return logits.softmax(-1)
 
 
 def picture_of_trajectories(task: Task, item: Solved, paths: Tensor, path: Path) -> None:

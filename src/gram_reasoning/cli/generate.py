@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gram_reasoning.inference.sampler import SamplerConfig
-    from gram_reasoning.models.base import RecursiveModel
+    from gram_reasoning.models.base import Model
     from gram_reasoning.tasks.base import Task
 
 MOST = 100_000
@@ -104,7 +104,7 @@ def _draw(
     options: GenerateOptions,
     config: "SamplerConfig",
     task: "Task",
-    model: "RecursiveModel",
+    model: "Model",
     blank: "Tensor",
     answers: "Tensor",
 ) -> None:

@@ -8,7 +8,7 @@ from gram_reasoning.errors import UserError
 
 if TYPE_CHECKING:
     from gram_reasoning.inference.sampler import SamplerConfig
-    from gram_reasoning.models.base import RecursiveModel
+    from gram_reasoning.models.base import Model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class SamplingOptions:
 
 
 def sampler_config(
-    options: SamplingOptions, samples: int | None, defaults: EvalConfig, model: "RecursiveModel", **more: Any
+    options: SamplingOptions, samples: int | None, defaults: EvalConfig, model: "Model", **more: Any
 ) -> "SamplerConfig":
     """What the options ask for, with the recipe's numbers where they leave them open.
 

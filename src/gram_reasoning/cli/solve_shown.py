@@ -13,7 +13,7 @@ from gram_reasoning.storage.files import WholeFile
 if TYPE_CHECKING:
     from gram_reasoning.config import Recipe
     from gram_reasoning.inference.sampler import SamplerConfig
-    from gram_reasoning.models.base import RecursiveModel
+    from gram_reasoning.models.base import Model
     from gram_reasoning.tasks.base import Block, Shown, Task
     from gram_reasoning.training.fit import Told
 
@@ -27,7 +27,7 @@ def run(
     where: str,
     recipe: "Recipe",
     task: "Task",
-    model: "RecursiveModel",
+    model: "Model",
     sampler: "SamplerConfig",
 ) -> int:
     """Answer every question of every task read; returns the exit code."""

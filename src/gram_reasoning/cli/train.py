@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gram_reasoning.cli.border import named, parse, progress, together
-from gram_reasoning.config import EvalConfig, GramConfig, TrainConfig
+from gram_reasoning.config import EvalConfig, TrainConfig
 from gram_reasoning.errors import UserError
+from gram_reasoning.models.configs import UNNAMED, ModelConfig
 from gram_reasoning.tasks.configs import NQueensConfig, TaskConfig
 
 
@@ -29,7 +30,7 @@ class TrainOptions:
     timeout: float = 600.0
     """Seconds after which one of several processes that does not answer counts as lost."""
     task: TaskConfig = field(default_factory=NQueensConfig)
-    model: GramConfig = field(default_factory=GramConfig)
+    model: ModelConfig = field(default_factory=UNNAMED)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluation: EvalConfig = field(default_factory=EvalConfig)
 

@@ -47,7 +47,7 @@ times, and every high-level step is a sample, so that several runs on one input 
 {recipe["model"]["transitions"]} transitions in a supervision step, {recipe["model"]["supervision_steps"]} steps.
 - Training: `gram train {name}`, seed {recipe["train"]["seed"]}, {steps:,} optimizer steps of \
 {recipe["train"]["batch_size"]} slots.
-- Files: `config.json` and `model.safetensors`; no code and no pickle.
+- Files: `config.json` and `model.safetensors`; nothing in them is run.
 
 ## Use
 

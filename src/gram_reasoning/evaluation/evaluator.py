@@ -11,14 +11,14 @@ from gram_reasoning import noise
 from gram_reasoning.evaluation.metrics import Found, passed, summarize, tally
 from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.inference.select import Rule, in_standard_form, rank
-from gram_reasoning.models.base import RecursiveModel
+from gram_reasoning.models.base import Model
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.tasks.base import Problems, Task, learnt
 from gram_reasoning.types import Batch, Candidates
 
 
 def evaluate(
-    model: RecursiveModel,
+    model: Model,
     task: Task,
     problems: Problems,
     config: SamplerConfig,
@@ -66,7 +66,7 @@ def evaluate(
     return result
 
 
-def identity_vectors(model: RecursiveModel, problems: Problems) -> Tensor | None:
+def identity_vectors(model: Model, problems: Problems) -> Tensor | None:
     """What the model learnt of the identity of each problem: (M, D)."""
     if problems.identity is None or model.identities is None:
         return None
@@ -100,39 +100,30 @@ def _rows(problems: Problems, candidates: Candidates) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def bounds(
-    model: RecursiveModel, problems: Problems, beta_nats: float, seed: int, processes: Processes = ALONE
+def diagnose(
+    model: Model, problems: Problems, weights: dict[str, float], seed: int, processes: Processes = ALONE
 ) -> dict[str, Any]:
-    """The surrogate and the full ELBO on `problems`, in nats an example (the paper's Figure 8). A diagnostic.
-
-    full: reconstruction after the last supervision step minus the KL of every transition of the trajectory.
-    surrogate: the mean over supervision steps of reconstruction minus beta times the last transition's KL.
+    """The model's own diagnostics on `problems`, each towards a solution drawn for it, as means over the problems.
 
     Args:
-        beta_nats: weight of the KL beside a cross-entropy that is summed over tokens.
+        weights: of the losses, now.
     """
     device = next(model.parameters()).device
     total, own = len(problems), processes.share(len(problems))
     problems = problems.to(device)
     rows = torch.arange(total, device=device)[own]
     drawn = noise.choice(noise.keys(seed, "elbo target", rows), problems.count[own])
-    targets = learnt(problems.solution(rows, drawn))
-    posterior = torch.ones(len(rows), dtype=torch.bool, device=device)
+    guided = torch.ones(len(rows), dtype=torch.bool, device=device)
     vectors = identity_vectors(model, problems)
-    vectors = None if vectors is None else vectors[own]
-    batch = Batch(problems.inputs[own].long(), targets, posterior, problems.count[own] > 1, vectors)
-    steps = model.supervision_steps
-    draws = noise.normal(noise.keys(seed, "elbo noise", rows), (steps, *model.noise_shape()))
-    out = model.posterior_rollout(batch, steps, draws)
-    kl, cross_entropy, loudness = (
-        processes.gather(out[name], total) for name in ("kl", "cross_entropy", "mean_over_sigma")
+    batch = Batch(
+        inputs=problems.inputs[own].long(),
+        targets=learnt(problems.solution(rows, drawn)),
+        is_guided=guided,
+        is_open=problems.count[own] > 1,
+        step=torch.zeros_like(rows),
+        identity=None if vectors is None else vectors[own],
     )
-    transitions = kl.shape[1] // steps
-    charged_last = kl[:, transitions - 1 :: transitions]
-    return {
-        "elbo_full": float((-cross_entropy[:, -1] - kl.sum(1)).mean()),
-        "elbo_surrogate": float((-cross_entropy - beta_nats * charged_last).mean()),
-        "kl_full_nats": float(kl.sum(1).mean()),
-        "mean_over_sigma": float(loudness.mean()),
-        "kl_by_transition": [round(v, 4) for v in kl.mean(0).tolist()],
-    }
+    draws = noise.normal(noise.keys(seed, "elbo noise", rows), (model.supervision_steps, *model.noise_shape()))
+    found = model.diagnostics(batch, draws, weights)
+    means = {name: processes.gather(values, total).mean(0).tolist() for name, values in found.items()}
+    return {name: [round(v, 4) for v in mean] if isinstance(mean, list) else mean for name, mean in means.items()}

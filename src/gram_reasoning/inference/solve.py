@@ -10,7 +10,7 @@ from torch import Tensor
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.inference.select import RankedAnswer, Rule, in_standard_form, rank
-from gram_reasoning.models.base import RecursiveModel
+from gram_reasoning.models.base import Model
 from gram_reasoning.tasks.base import Task
 
 FILL = 4
@@ -62,7 +62,7 @@ class Solved:
 
 
 def solve(
-    model: RecursiveModel,
+    model: Model,
     task: Task,
     inputs: Sequence[Tensor],
     config: SamplerConfig,

@@ -18,7 +18,7 @@ from gram_reasoning.config import TrainConfig
 from gram_reasoning.evaluation.evaluator import attempts, evaluate, identity_vectors
 from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.inference.select import RankedAnswer, Rule, in_standard_form, rank
-from gram_reasoning.models.base import RecursiveModel
+from gram_reasoning.models.base import Model
 from gram_reasoning.nn.identity import IdentityTable
 from gram_reasoning.nn.precision import autocast
 from gram_reasoning.tasks.base import Problems, Shown, Task
@@ -40,7 +40,7 @@ class Told:
 
 
 def fit(
-    model: RecursiveModel,
+    model: Model,
     task: Task,
     demonstrations: Problems,
     config: TrainConfig,
@@ -64,20 +64,20 @@ def fit(
     rows = max(1, config.batch_size // config.accumulation // group) * group
     config = replace(
         config, batch_size=rows, accumulation=1, prior_share=1.0, prior_target="drawn", halting=False,
-        posterior_stay="full",
+        guided_stay="full",
     )  # fmt: skip
-    weights = model.loss_weights
+    weights = model.loss_weights(0, steps)
     with known_as(model, table):
         slots = Slots(config, task, demonstrations.to(device), model, torch.arange(rows, device=device))
         for step in range(steps):
             slots.refill(step)
             numbers = slots.identity(slice(None), step)
-            batch, state, referee = slots.part(slice(None), step)
+            batch, carry, referee = slots.part(slice(None), step)
             assert numbers is not None
             assert batch.identity is not None
             with autocast(device, config.precision):
                 draws = noise.normal(slots.keys("noise", step), model.noise_shape())
-                out = model(batch, state, draws, referee)
+                out = model(batch, carry, draws, referee)
             total = sum((weights[name] * loss.sum() for name, loss in out.losses.items()), start=torch.zeros(()))
             (gradient,) = torch.autograd.grad(total, [batch.identity])
             table.learn(numbers, gradient, config.identity_lr, config.identity_decay)
@@ -87,7 +87,7 @@ def fit(
 
 
 @contextmanager
-def known_as(model: RecursiveModel, table: IdentityTable) -> Iterator[None]:
+def known_as(model: Model, table: IdentityTable) -> Iterator[None]:
     """Inside, the model's identities are those of another table."""
     kept, model.identities = model.identities, table
     try:
@@ -97,7 +97,7 @@ def known_as(model: RecursiveModel, table: IdentityTable) -> Iterator[None]:
 
 
 def solve_shown(
-    model: RecursiveModel,
+    model: Model,
     task: Task,
     shown: Shown,
     sampler: SamplerConfig,

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from gram_reasoning import trees
 from gram_reasoning.errors import UserError
 
 
@@ -45,8 +46,9 @@ class RunLog:
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror}); resume when it can") from error
         if self.board:
-            for name, value in _flat(values):
-                self.board.add_scalar(f"{kind}/{name}", value, step)
+            for name, value in trees.named(values).items():
+                if isinstance(value, (int, float)):
+                    self.board.add_scalar(f"{kind}/{name.replace('.', '/')}", float(value), step)
 
     def __enter__(self) -> "RunLog":
         return self
@@ -64,16 +66,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     return value
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    numbers: list[tuple[str, float]] = []
-    for name, value in values.items():
-        if isinstance(value, dict):
-            numbers += _flat(value, f"{prefix}{name}/")
-        elif isinstance(value, (int, float)):
-            numbers.append((f"{prefix}{name}", float(value)))
-    return numbers
 
 
 def _summary_writer(run: Path) -> Any:
