@@ -113,7 +113,7 @@ def test_an_existing_run_is_not_overwritten(half: Path):
 
 
 def test_other_options_do_not_resume(half: Path):
-    with pytest.raises(UserError, match="differs from the options given"):
+    with pytest.raises(UserError, match=r"the run has train\.lr 0.001, the options give 0.5"):
         make_trainer(debug_recipe(train={"lr": 0.5}), half).fit(resume=True)
 
 
