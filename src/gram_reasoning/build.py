@@ -12,14 +12,16 @@ from gram_reasoning.models.gram import Gram
 from gram_reasoning.storage import checkpoint
 from gram_reasoning.storage.hub import BUNDLED, find_model
 from gram_reasoning.tasks.arc import Arc
-from gram_reasoning.tasks.base import Block, Task
+from gram_reasoning.tasks.base import Task, lacks
 from gram_reasoning.tasks.configs import KINDS, TaskConfig
+from gram_reasoning.tasks.demonstrations import Demonstrations
 from gram_reasoning.tasks.graph_coloring import GraphColoring
 from gram_reasoning.tasks.maze import Maze
 from gram_reasoning.tasks.mnist import MNIST
 from gram_reasoning.tasks.nqueens import NQueens
 from gram_reasoning.tasks.sudoku import Sudoku
 from gram_reasoning.tasks.sudoku_generation import SudokuGeneration
+from gram_reasoning.tasks.text import Block, Blocks
 
 TASKS: dict[str, type[Task]] = {
     task.name: task for task in (NQueens, GraphColoring, Sudoku, SudokuGeneration, Maze, MNIST, Arc)
@@ -45,18 +47,30 @@ def build_model(recipe: Recipe, task: Task) -> Gram:
     """The recipe's model with fresh weights, drawn from the recipe's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.train.seed)
-        return Gram(recipe.model, task.length, task.vocab, len(task.owners) * task.disguises)
+        return Gram(recipe.model, task.length, task.vocab, _identities(task))
 
 
-def bundled_model(kind: str, lines: Block, where: str) -> Path:
-    """The model of the package that fits an input by its lines."""
+def _identities(task: Task) -> int:
+    return task.identities if isinstance(task, Demonstrations) else 0
+
+
+def reader(kind: str) -> type[Blocks]:
+    """The class of a kind of task that reads text."""
     check(kind in TASKS, "--task", kind, f"one of {', '.join(TASKS)}")
-    name = TASKS[kind].model_name(lines, where)
-    known = sorted(folder.name for folder in BUNDLED.glob(f"{kind}*"))
-    if name not in known:
+    task = TASKS[kind]
+    if not issubclass(task, Blocks):
+        raise lacks(task, Blocks, "--task")
+    return task
+
+
+def bundled_model(task: type[Blocks], lines: Block, where: str) -> Path:
+    """The model of the package that fits an input by its lines."""
+    name = task.model_name(lines, where)
+    bundled = sorted(folder.name for folder in BUNDLED.glob(f"{task.name}*"))
+    if name not in bundled:
         raise UserError(
             f"{where}, line {lines[0][0]}: no model for {name} comes with the package "
-            f"(it has {', '.join(known) or 'none'}), expected another input or --checkpoint"
+            f"(it has {', '.join(bundled) or 'none'}), expected another input or --checkpoint"
         )
     return BUNDLED / name
 
@@ -94,12 +108,16 @@ def load_model(name: str | Path, device: torch.device | str = "cpu") -> tuple[Re
     config = load_config(folder)
     recipe: Recipe = from_json(Recipe, config["recipe"], str(folder / "config.json"))
     task = build_task(recipe)
-    task.know(_owners(config, folder / "config.json"))
+    owners = _owners(config, folder / "config.json")
+    if isinstance(task, Demonstrations):
+        task.set_owners(owners)
+    elif owners:
+        raise lacks(task, Demonstrations, f"{folder / 'config.json'}, owners")
     path = folder / "model.safetensors"
     weights = checkpoint.load_weights(folder)
     c, held = recipe.model, sum(tensor.numel() for tensor in weights.values())
     asked = c.num_layers * c.hidden_size * c.mlp_size + c.prefix_tokens * c.hidden_size
-    asked += c.hidden_size * len(task.owners) * task.disguises
+    asked += c.hidden_size * _identities(task)
     asked += c.mixer_size * c.prefix_tokens if c.token_mixer == "mlp" else 0
     if asked > held:  # before that much memory is taken
         raise UserError(f"{path}: {held} numbers, expected at least the {asked} that config.json asks for")

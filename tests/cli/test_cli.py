@@ -14,6 +14,7 @@ import pytest
 from gram_reasoning.cli import HELP, main
 from gram_reasoning.config import to_json
 from gram_reasoning.recipes import RECIPES
+from gram_reasoning.tasks.text import Text
 from oracles import nqueens as oracle
 
 COMMANDS = re.findall(r"^  (\w+) .*", HELP.partition("commands:")[2].partition("options:")[0], re.MULTILINE)
@@ -333,6 +334,7 @@ def test_data_is_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     from gram_reasoning.build import build_task
 
     task = build_task(RECIPES["nqueens7-pocket-debug"])
+    assert isinstance(task, Text)
     file = tmp_path / "test.txt"
     for split in ("test", "validation", "train"):
         assert main(["data", "nqueens7-pocket-debug", "--split", split]) == 0

@@ -9,6 +9,7 @@ from PIL import Image
 
 from gram_reasoning.build import load_model
 from gram_reasoning.cli import main
+from gram_reasoning.tasks.mnist import MNIST
 
 DRAWN = ["--task.source", "drawn", "--task.validation-images", "100", "--task.size", "14"]
 
@@ -44,8 +45,8 @@ def test_what_forms_ends_in_the_answer(folder: Path):
     from gram_reasoning.inference.sampler import SamplerConfig, sample
 
     _, task, model = load_model(folder / "model")
+    assert isinstance(task, MNIST)
     blank = task.blank()
-    assert blank is not None
     config = SamplerConfig(samples=3, steps=2, seed=4)
     ends = record(model, blank, config)[:, -1].argmax(-1)
     assert torch.equal(ends, sample(model, blank[None], config).answers[0])

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from fuzzing import fuzz
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
+from gram_reasoning.tasks.base import SPLITS
 from gram_reasoning.tasks.configs import MazeConfig
 from gram_reasoning.tasks.maze import COUNT_LIMIT, Maze
 from gram_reasoning.tasks.maze_paths import flood
-from gram_reasoning.tasks.sources import SPLITS
 from helpers import read_or_refused
 from oracles import maze as oracle
 

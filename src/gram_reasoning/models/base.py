@@ -14,7 +14,7 @@ class RecursiveModel(nn.Module, ABC):
     supervision_steps: int
     """Supervision steps of a training trajectory (N_sup)."""
     identities: IdentityTable | None
-    """The vector of each identity, for a task whose inputs belong to one (see Task.owners)."""
+    """The vector of each identity, for a task whose inputs belong to one (see tasks/demonstrations.py)."""
 
     @abstractmethod
     def forward(self, batch: Batch, state: SlotState, noise: Tensor, referee: Referee) -> StepOutput:

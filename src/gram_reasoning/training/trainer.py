@@ -25,6 +25,7 @@ from gram_reasoning.nn.precision import autocast
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.storage import checkpoint
 from gram_reasoning.tasks.base import Task
+from gram_reasoning.tasks.demonstrations import owners_of
 from gram_reasoning.training.deep_supervision import Slots
 from gram_reasoning.training.optimizer import WeightAverage, kl_weight, lr_factor, make_optimizers
 from gram_reasoning.training.runlog import RunLog
@@ -54,7 +55,7 @@ class Trainer:
         run: folder of the run (see checkpoint.py).
         processes: who trains together, and this one's device.
         say: where plain words for the user go.
-        tick: told after each step how many of how many are done.
+        tick: called after each step with the number done and the number in all.
     """
 
     def __init__(
@@ -276,8 +277,8 @@ class Trainer:
         raw = self._judge(sampler)
         with autocast(self.device, c.precision):
             elbo = bounds(self.model, self.validation, self._beta_nats(), c.seed, self.processes)
-        told = [f"{name} {averaged[name]:.3f}" for name in ("accuracy", "coverage") if averaged[name] is not None]
-        line = f"step {self.step}: prior {', '.join(told) or 'rollouts done'}"
+        numbers = [f"{name} {averaged[name]:.3f}" for name in ("accuracy", "coverage") if averaged[name] is not None]
+        line = f"step {self.step}: prior {', '.join(numbers) or 'rollouts done'}"
         self.say(f"{line} ({averaged['inputs']} held-out inputs, {c.eval_samples} samples each)")
         accuracy = max(raw["accuracy"] or 0.0, averaged["accuracy"] or 0.0)
         leak = averaged["accuracy"] is not None and self.posterior_accuracy - accuracy > LEAK_GAP
@@ -317,11 +318,15 @@ class Trainer:
             "optimizer": checkpoint.optimizer_tensors(self.optimizers),
             "slots": slots,
         }
-        values = {"seconds": self.seconds, "posterior_accuracy": self.posterior_accuracy, "owners": self.task.owners}
+        values = {
+            "seconds": self.seconds,
+            "posterior_accuracy": self.posterior_accuracy,
+            "owners": owners_of(self.task),
+        }
         checkpoint.save_checkpoint(self.run, self.step, tensors, values)
         shared = {**model, **self.average.weights}
         config = {"format": checkpoint.FORMAT, "step": self.step, "recipe": to_json(self.recipe)}
-        config |= {"owners": self.task.owners} if self.task.owners else {}
+        config |= {"owners": owners} if (owners := owners_of(self.task)) else {}
         checkpoint.save_folder(self.run / "model", {"model": shared}, {"config": config}, largest=checkpoint.LARGEST)
 
     def _open(self, resume: bool, stack: ExitStack) -> Path | None:
@@ -353,10 +358,11 @@ class Trainer:
         c = self.config
         own = self.processes.share(c.batch_size)
         tensors, progress = checkpoint.load_checkpoint(folder, self.device)
-        if tuple(progress.get("owners", ())) != self.task.owners:
+        owners = owners_of(self.task)
+        if tuple(progress.get("owners", ())) != owners:
             raise UserError(
-                f"{folder / 'progress.json'}: the run knew {len(progress.get('owners', ()))} owners of inputs, the "
-                f"data now have {len(self.task.owners)} or others, expected the data that the run began with"
+                f"{folder / 'progress.json'}: the run has {len(progress.get('owners', ()))} owners of inputs, the "
+                f"data now have {len(owners)} or others, expected the data that the run began with"
             )
         slots = {
             name: t if name in Slots.COMMON else t.new_empty(c.batch_size, *t.shape[1:])
