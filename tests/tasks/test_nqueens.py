@@ -170,7 +170,7 @@ def test_split_is_the_same_in_another_process() -> None:
 
 
 def test_unknown_split() -> None:
-    with pytest.raises(UserError, match="unknown split 'dev', expected one of test, validation, train"):
+    with pytest.raises(UserError, match="unknown split 'dev', expected one of train, validation, test"):
         task(4).split("dev")
 
 

@@ -30,7 +30,7 @@ def learnt(solution: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Problems:
-    """M inputs and, for each, its known solutions: all that exist, unless `complete` is False.
+    """M inputs and, for each, its known solutions: all that exist, each once, unless `complete` is False.
 
     Solutions are stored once; input i has the solutions `members[first[i] : first[i] + count[i]]`.
     """
