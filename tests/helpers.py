@@ -49,7 +49,7 @@ def tiny_gram(length: int = 9, **changes: Any) -> Gram:
 
 @dataclass
 class FixedReferee:
-    """Rules that say what they are told to."""
+    """Rules that say what they are given."""
 
     answer: Tensor
     right: Tensor | None

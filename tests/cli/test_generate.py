@@ -37,16 +37,16 @@ def test_boards_are_judged(model: str, tmp_path: Path, capsys: pytest.CaptureFix
             assert list(oracle.completions(puzzle)) == [board]
     assert code == (0 if valid == 30 else 1)
     assert last["measures"]["validity"] == pytest.approx(valid / 30)
-    told = capsys.readouterr().out
-    assert told.count("not valid") == 30 - valid
-    assert "validity:" in told
+    printed = capsys.readouterr().out
+    assert printed.count("not valid") == 30 - valid
+    assert "validity:" in printed
 
 
-@pytest.mark.parametrize(("options", "told"), [(["--count", "0"], "--count"), ([], "--checkpoint")])
-def test_mistakes(options: list[str], told: str, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize(("options", "message"), [(["--count", "0"], "--count"), ([], "--checkpoint")])
+def test_mistakes(options: list[str], message: str, capsys: pytest.CaptureFixture[str]):
     assert main(["generate", *(["--checkpoint", "nowhere"] if options else []), *options]) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert error.count("\n") == 1
 
 
@@ -57,8 +57,8 @@ def test_a_model_that_generates_is_refused_by_solve(model: str, capsys: pytest.C
         "the task sudoku-generation generates from nothing, expected `gram generate`\n"
     )
     assert main(["solve", board, "--task", "sudoku-generation"]) == 2
-    told = "gram: --task: the task sudoku-generation does not read text, expected one that does\n"
-    assert capsys.readouterr().err == told
+    message = "gram: --task: the task sudoku-generation does not read text, expected one that does\n"
+    assert capsys.readouterr().err == message
     with pytest.raises(UserError, match="solve: the task sudoku-generation does not read inputs as text"):
         gram_reasoning.load(model).solve(board)
 

@@ -241,9 +241,9 @@ BAD_CONFIGS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "told"), BAD_CONFIGS)
-def test_bad_configs(changes: dict[str, Any], told: str):
-    with pytest.raises(UserError, match=told):
+@pytest.mark.parametrize(("changes", "message"), BAD_CONFIGS)
+def test_bad_configs(changes: dict[str, Any], message: str):
+    with pytest.raises(UserError, match=message):
         ArcConfig(**changes)
 
 
@@ -304,11 +304,11 @@ BAD_TEXTS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "told"), BAD_TEXTS, ids=range(len(BAD_TEXTS)))
-def test_bad_texts(text: str, told: str):
+@pytest.mark.parametrize(("text", "message"), BAD_TEXTS, ids=range(len(BAD_TEXTS)))
+def test_bad_texts(text: str, message: str):
     with pytest.raises(UserError) as error:
         riddles(text)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "file, line 1" in str(error.value)
 
 

@@ -229,12 +229,12 @@ BAD_FILES = [
 ]
 
 
-@pytest.mark.parametrize(("content", "told"), BAD_FILES)
-def test_bad_files(content: str, told: str, files: dict[str, Path]):
+@pytest.mark.parametrize(("content", "message"), BAD_FILES)
+def test_bad_files(content: str, message: str, files: dict[str, Path]):
     files["test"].write_text(content)
     with pytest.raises(UserError) as error:
         from_files(files).split("test")
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -316,9 +316,9 @@ BAD_CONFIGS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "told"), BAD_CONFIGS)
-def test_bad_configs(changes: dict[str, Any], told: str):
-    with pytest.raises(UserError, match=told):
+@pytest.mark.parametrize(("changes", "message"), BAD_CONFIGS)
+def test_bad_configs(changes: dict[str, Any], message: str):
+    with pytest.raises(UserError, match=message):
         SudokuConfig(**changes)
 
 
@@ -367,11 +367,11 @@ BAD_BOARDS = [
 ]
 
 
-@pytest.mark.parametrize(("given_text", "told"), BAD_BOARDS)
-def test_bad_boards(given_text: str, told: str):
+@pytest.mark.parametrize(("given_text", "message"), BAD_BOARDS)
+def test_bad_boards(given_text: str, message: str):
     with pytest.raises(UserError) as error:
         task(9).parse(given_text, "file")
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def model_names(given_text: str, where: str) -> list[str]:
