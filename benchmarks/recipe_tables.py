@@ -77,8 +77,8 @@ def changes(out: Path, files: list[Path]) -> None:
     print("| run | steps to 80% | factor | accuracy | n>=2 accuracy | n>=2 coverage |\n|---|---|---|---|---|---|")
     for name, row in rows.items():
         factor = f"{row['factor']:.1f}" if row["factor"] else f"never in {row['steps']}"
-        shown = " | ".join(f"{100 * row[key]:.1f}" for key in ("accuracy", "several_accuracy", "several_coverage"))
-        print(f"| {name} | {row['steps_to_80'] or '-'} | {factor} | {shown} |")
+        cells = " | ".join(f"{100 * row[key]:.1f}" for key in ("accuracy", "several_accuracy", "several_coverage"))
+        print(f"| {name} | {row['steps_to_80'] or '-'} | {factor} | {cells} |")
     figure, axes = plt.subplots(1, 2, figsize=(11, 0.36 * len(rows) + 1.2), layout="constrained", sharey=True)
     names = list(rows)[::-1]
     top = max(row["steps"] for row in rows.values())

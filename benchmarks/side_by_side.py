@@ -112,7 +112,7 @@ def trm(path: Path, recipe: Recipe, device: torch.device) -> Step:
 
 
 def operations(step: Step) -> int:
-    """What PyTorch counts in one step; it does not know the CPU's fused attention, so that is told to it."""
+    """What PyTorch counts in one step; the CPU's fused attention, which it does not count, is added."""
     fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 

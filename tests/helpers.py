@@ -50,7 +50,7 @@ def tiny_gram(length: int = 9, **changes: Any) -> Gram:
 
 @dataclass
 class FixedReferee:
-    """Rules that say what they are told to, and the clock of some slots."""
+    """Rules that say what they are given, and the clock of some slots."""
 
     answer: Tensor
     right: Tensor | None

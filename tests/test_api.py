@@ -75,7 +75,7 @@ def test_python_and_the_command_agree(
 
 
 @pytest.mark.parametrize(
-    ("puzzle", "options", "told"),
+    ("puzzle", "options", "message"),
     [
         ("", {}, "input 1: no input found"),
         ("Q", {}, "input 1, line 1: a board of 1 rows"),
@@ -83,10 +83,10 @@ def test_python_and_the_command_agree(
         (BOARD, {"samples": 0}, "samples: got 0, expected 1 to 100000"),
     ],
 )
-def test_mistakes(solver: gram_reasoning.Solver, puzzle: str, options: dict[str, Any], told: str):
+def test_mistakes(solver: gram_reasoning.Solver, puzzle: str, options: dict[str, Any], message: str):
     with pytest.raises(UserError) as error:
         solver.solve(puzzle, **options)
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 # -- sharing -------------------------------------------------------------------------------------------------------
@@ -200,23 +200,23 @@ def test_a_foreign_model_is_refused(fake_hub: type[FakeHub]):
 
 
 def test_only_three_files_are_sent(solver: gram_reasoning.Solver, monkeypatch: pytest.MonkeyPatch):
-    told: list[tuple[str, dict[str, Any]]] = []
+    calls: list[tuple[str, dict[str, Any]]] = []
 
     class Api:
         def create_repo(self, name: str, **options: Any) -> str:
-            told.append((name, options))
+            calls.append((name, options))
             return f"https://hub/{name}"
 
         def upload_folder(self, repo_id: str, folder_path: Path, **options: Any) -> None:
             assert sorted(path.name for path in folder_path.iterdir()) == sorted(hub.SENT)
             assert same_weights(solver, gram_reasoning.load(folder_path))
-            told.append((repo_id, options))
+            calls.append((repo_id, options))
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     assert solver.push_to_hub("owner/seven", private=True) == "https://hub/owner/seven"
-    assert [name for name, _ in told] == ["owner/seven"] * 2
-    assert told[0][1] == {"private": True, "exist_ok": True}
-    assert told[1][1]["allow_patterns"] == ["config.json", "model.safetensors", "README.md"]
+    assert [name for name, _ in calls] == ["owner/seven"] * 2
+    assert calls[0][1] == {"private": True, "exist_ok": True}
+    assert calls[1][1]["allow_patterns"] == ["config.json", "model.safetensors", "README.md"]
 
 
 def test_without_network(
@@ -229,9 +229,9 @@ def test_without_network(
     real = huggingface_hub.hf_api.HfApi
     for arguments in (["solve", BOARD, "--checkpoint", "owner/seven"], ["eval", "owner/seven"]):
         assert main(arguments) == 2
-        told = capsys.readouterr().err
-        assert told.startswith("gram: owner/seven: no such folder, and the Hugging Face Hub does not give it (")
-        assert told.count("\n") == 1
+        message = capsys.readouterr().err
+        assert message.startswith("gram: owner/seven: no such folder, and the Hugging Face Hub does not give it (")
+        assert message.count("\n") == 1
     with pytest.raises(UserError, match="owner/seven: not sent to the Hugging Face Hub") as error:
         solver.push_to_hub("owner/seven")
     assert "\n" not in str(error.value)

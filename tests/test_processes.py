@@ -211,8 +211,8 @@ def test_no_thread_that_could_wake_when_the_interpreter_ends_is_left(tmp_path: P
     ended = launch(2, [*COMMAND, "--out", str(tmp_path / "run")], ("-c", THREADS_LEFT)).wait()
     for code, output in ended:
         assert code == 0, output
-        _, told, threads = output.partition("left:")
-        assert told, output
+        _, mark, threads = output.partition("left:")
+        assert mark, output
         assert "gloo" not in threads, output
 
 

@@ -37,7 +37,7 @@ def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "no such file"),
         ("{}\n", "not the metrics.jsonl"),
@@ -45,7 +45,7 @@ def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         ("", "no evaluation"),
     ],
 )
-def test_foreign_files(content: str | None, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_foreign_files(content: str | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = tmp_path / "log.jsonl"
     if content is not None:
         path.write_text(content)
@@ -53,7 +53,7 @@ def test_foreign_files(content: str | None, told: str, tmp_path: Path, capsys: p
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert str(path) in error
-    assert told in error
+    assert message in error
 
 
 def test_no_runs(capsys: pytest.CaptureFixture[str]):

@@ -128,9 +128,9 @@ def test_a_compiled_run_is_the_eager_run(tmp_path: Path, monkeypatch: pytest.Mon
 def test_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     arguments = ["--device", "cpu", "--threads", "1", "--repeats", "2", "--inputs", "3", "--samples", "2"]
     assert main(["bench", "nqueens7-pocket-debug", *arguments, "--json", str(tmp_path / "bench.json")]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for part in ("matrix products", "training step", "sampler, 2 steps each", "memory, 2000", "cold start, gram solve"):
-        assert part in told
+        assert part in printed
     result = json.loads((tmp_path / "bench.json").read_text())
     assert result.keys() >= {"device", "torch", "commit", "rates", "step", "sampler", "memory", "start"}
     assert 0 < result["step"]["share_of_matrix_rate"] < 1

@@ -26,7 +26,8 @@ from gram_reasoning.inference.solve import Answer, Solved, solve
 from gram_reasoning.models.base import Model
 from gram_reasoning.processes import choose_device
 from gram_reasoning.storage import checkpoint, hub
-from gram_reasoning.tasks.base import Task
+from gram_reasoning.tasks.base import Task, lacks
+from gram_reasoning.tasks.text import Text
 
 __all__ = ["Answer", "Solved", "Solver", "load"]
 
@@ -87,17 +88,13 @@ class Solver:
         sampler = SamplerConfig.filled(
             self.recipe.evaluation, self.model, samples=samples, steps=steps, halting=halting, chunk=chunk, seed=seed
         )
-        done, source = 0, iter(puzzles)
+        task, done, source = self.task, 0, iter(puzzles)
+        if not isinstance(task, Text):
+            raise lacks(task, Text, "solve")
         while part := list(islice(source, GROUP)):
-            inputs = [self._read(puzzle, number) for number, puzzle in enumerate(part, done + 1)]
-            yield from solve(self.model, self.task, inputs, sampler, select, first_input=done)
+            inputs = [_read(task, puzzle, number) for number, puzzle in enumerate(part, done + 1)]
+            yield from solve(self.model, task, inputs, sampler, select, first_input=done)
             done += len(part)
-
-    def _read(self, puzzle: str, number: int) -> Tensor:
-        found = self.task.parse(puzzle, f"input {number}")
-        if len(found) > 1:
-            raise UserError(f"input {number}: {len(found)} inputs in one text, expected one")
-        return found[0][1]
 
     def save_pretrained(self, folder: str | Path, evaluations: Sequence[dict[str, Any]] = ()) -> None:
         """Write config.json, model.safetensors and a card: a new folder, or one that holds a model already.
@@ -118,6 +115,13 @@ class Solver:
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(Path(folder) / "model", evaluations)
             return hub.send(Path(folder) / "model", name, private)
+
+
+def _read(task: Text, puzzle: str, number: int) -> Tensor:
+    found = task.parse(puzzle, f"input {number}")
+    if len(found) > 1:
+        raise UserError(f"input {number}: {len(found)} inputs in one text, expected one")
+    return found[0][1]
 
 
 def load(name: str | Path, device: str = "auto") -> Solver:

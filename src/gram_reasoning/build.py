@@ -14,14 +14,16 @@ from gram_reasoning.models.gram import Gram
 from gram_reasoning.storage import checkpoint
 from gram_reasoning.storage.hub import BUNDLED, find_model
 from gram_reasoning.tasks.arc import Arc
-from gram_reasoning.tasks.base import Block, Task
+from gram_reasoning.tasks.base import Task, lacks
 from gram_reasoning.tasks.configs import KINDS, TaskConfig
+from gram_reasoning.tasks.demonstrations import Demonstrations
 from gram_reasoning.tasks.graph_coloring import GraphColoring
 from gram_reasoning.tasks.maze import Maze
 from gram_reasoning.tasks.mnist import MNIST
 from gram_reasoning.tasks.nqueens import NQueens
 from gram_reasoning.tasks.sudoku import Sudoku
 from gram_reasoning.tasks.sudoku_generation import SudokuGeneration
+from gram_reasoning.tasks.text import Block, Blocks
 from gram_reasoning.types import Shape
 
 TASKS: dict[str, type[Task]] = {
@@ -55,21 +57,30 @@ def build_task(recipe: Recipe) -> Task:
 
 def build_model(recipe: Recipe, task: Task) -> Model:
     """The recipe's model with fresh weights, drawn from the recipe's seed."""
-    shape = Shape(length=task.length, vocab=task.vocab, identities=len(task.owners) * task.disguises)
+    identities = task.identities if isinstance(task, Demonstrations) else 0
+    shape = Shape(length=task.length, vocab=task.vocab, identities=identities)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.train.seed)
         return MODELS[recipe.model.kind](recipe.model, shape)
 
 
-def bundled_model(kind: str, lines: Block, where: str) -> Path:
-    """The model of the package that fits an input by its lines."""
+def reader(kind: str) -> type[Blocks]:
+    """The class of a kind of task that reads text."""
     check(kind in TASKS, "--task", kind, f"one of {', '.join(TASKS)}")
-    name = TASKS[kind].model_name(lines, where)
-    known = sorted(folder.name for folder in BUNDLED.glob(f"{kind}*"))
-    if name not in known:
+    task = TASKS[kind]
+    if not issubclass(task, Blocks):
+        raise lacks(task, Blocks, "--task")
+    return task
+
+
+def bundled_model(task: type[Blocks], lines: Block, where: str) -> Path:
+    """The model of the package that fits an input by its lines."""
+    name = task.model_name(lines, where)
+    bundled = sorted(folder.name for folder in BUNDLED.glob(f"{task.name}*"))
+    if name not in bundled:
         raise UserError(
             f"{where}, line {lines[0][0]}: no model for {name} comes with the package "
-            f"(it has {', '.join(known) or 'none'}), expected another input or --checkpoint"
+            f"(it has {', '.join(bundled) or 'none'}), expected another input or --checkpoint"
         )
     return BUNDLED / name
 
@@ -107,7 +118,11 @@ def load_model(name: str | Path, device: torch.device | str = "cpu") -> tuple[Re
     config = load_config(folder)
     recipe: Recipe = from_json(Recipe, config["recipe"], str(folder / "config.json"))
     task = build_task(recipe)
-    task.know(_owners(config, folder / "config.json"))
+    owners = _owners(config, folder / "config.json")
+    if isinstance(task, Demonstrations):
+        task.set_owners(owners)
+    elif owners:
+        raise lacks(task, Demonstrations, f"{folder / 'config.json'}, owners")
     path = folder / "model.safetensors"
     weights = checkpoint.load_weights(folder)
     with torch.device("meta"):  # the shapes that config.json asks for, before their memory is taken

@@ -123,7 +123,7 @@ class EvalConfig:
     steps: int | None = None
     """Supervision steps of each; None means as many as in training."""
     views: int = 1
-    """Disguises in which each input is solved; their answers vote. Only tasks with identities have more than one."""
+    """Augmentations in which each input is solved; their answers vote. Only ARC has more than one."""
 
     def __post_init__(self) -> None:
         check(self.samples >= 1, "evaluation.samples", self.samples, "at least 1")

@@ -117,9 +117,9 @@ def test_texts(text: str, way: str) -> None:
     if meant.bad:
         assert code == 2
         refused(err)
-        told = re.match(rf"gram: {re.escape(where)}(?:, line (\d+))?(?:, [a-z]+ \d+)*: ", err)
-        assert told is not None, err
-        assert meant.lines is None if told[1] is None else int(told[1]) in (meant.lines or ()), err
+        message = re.match(rf"gram: {re.escape(where)}(?:, line (\d+))?(?:, [a-z]+ \d+)*: ", err)
+        assert message is not None, err
+        assert meant.lines is None if message[1] is None else int(message[1]) in (meant.lines or ()), err
     else:
         assert err == ""
         assert code == (0 if solved else 1)
@@ -300,7 +300,7 @@ def test_checkpoints(weights: bytes | None, config: bytes | None) -> None:
 # -- sabotage --------------------------------------------------------------------------------------------------------
 
 
-def shown_boards(text: str) -> list[tuple[Board, list[Board]]]:
+def printed_boards(text: str) -> list[tuple[Board, list[Board]]]:
     """Every board that the text output shows, with its input."""
     found = []
     for part in re.split(r"^.*, line \d+: .*$", text, flags=re.MULTILINE)[1:]:
@@ -332,13 +332,13 @@ def test_a_sabotaged_model_shows_no_wrong_board(kind: str, count: int, tmp_path:
     code, out, err = run([*arguments, "--json", str(numbers)], "\n".join(boards).encode())
     assert code in ((1,) if kind == "random" else (0, 1))
     assert err == ""
-    shown = shown_boards(out)
-    assert [flat(board) for board, _ in shown] == boards
-    assert all(is_solution(answer, board) for board, answers in shown for answer in answers)
+    printed = printed_boards(out)
+    assert [flat(board) for board, _ in printed] == boards
+    assert all(is_solution(answer, board) for board, answers in printed for answer in answers)
     items = [json.loads(line) for line in numbers.read_text().splitlines()]
     judge_answers(numbers.read_text().splitlines(), [read_board(text) for text in boards])
     wrong = sum(not a["verified"] for item in items for a in item["answers"])
     right = sum(a["verified"] for item in items for a in item["answers"])
-    assert right == sum(len(answers) for _, answers in shown)
+    assert right == sum(len(answers) for _, answers in printed)
     assert wrong >= (count if kind == "random" else count // 10)
     assert right > 0 or kind == "random"

@@ -16,7 +16,8 @@ from torch import Tensor
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.solve import Answer, Solved
 from gram_reasoning.storage.files import write_whole
-from gram_reasoning.tasks.base import Task
+from gram_reasoning.tasks.pictures import Boards, Images
+from gram_reasoning.tasks.text import Written
 
 GIVEN, FOUND = "#1b1b1b", "#c8452f"
 
@@ -36,12 +37,11 @@ def draw_board(axes: Axes, cells: Sequence[Sequence[str]], given: Sequence[Seque
     axes.set_yticks([])
 
 
-def _draw(axes: Axes, task: Task, tokens: Sequence[int], given: Sequence[int]) -> None:
+def _draw(axes: Axes, task: Written, tokens: Sequence[int], given: Sequence[int]) -> None:
     """A board where the task has one, else its text."""
     axes.axis("on")
-    cells, before = task.cells(tokens), task.cells(given)
-    if cells is not None and before is not None:
-        draw_board(axes, cells, before)
+    if isinstance(task, Boards):
+        draw_board(axes, task.cells(tokens), task.cells(given))
     else:
         axes.set_xticks([])
         axes.set_yticks([])
@@ -49,7 +49,7 @@ def _draw(axes: Axes, task: Task, tokens: Sequence[int], given: Sequence[int]) -
         axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, family="DejaVu Sans Mono")
 
 
-def draw_input(axes: Axes, task: Task, item: Solved, answer: Answer | None = None) -> None:
+def draw_input(axes: Axes, task: Written, item: Solved, answer: Answer | None = None) -> None:
     """The input of `item` with the count of its solutions, or one answer to it."""
     _draw(axes, task, item.tokens if answer is None else answer.tokens, item.tokens)
     if answer is None:
@@ -57,10 +57,10 @@ def draw_input(axes: Axes, task: Task, item: Solved, answer: Answer | None = Non
         axes.set_title(f"{len(item.solutions)}{of} found", fontsize=9, fontweight="bold")
 
 
-def picture_of_answers(task: Task, answers: Tensor, path: Path) -> None:
+def picture_of_answers(task: Written, answers: Tensor, path: Path) -> None:
     """Answers (rows, columns, L) as a grid: images as they are, boards drawn, others as text."""
     rows, columns = answers.shape[:2]
-    images = task.image(answers)
+    images = task.image(answers) if isinstance(task, Images) else None
     side = 1.55 if images is None else 0.5
     figure, grid = plt.subplots(
         rows, columns, figsize=(side * columns, side * rows), squeeze=False, layout="constrained"
@@ -75,7 +75,7 @@ def picture_of_answers(task: Task, answers: Tensor, path: Path) -> None:
     save(figure, path)
 
 
-def picture_of_solutions(task: Task, solved: Sequence[Solved], path: Path, most: int = 6, boards: int = 8) -> None:
+def picture_of_solutions(task: Written, solved: Sequence[Solved], path: Path, most: int = 6, boards: int = 8) -> None:
     """Up to `boards` inputs, one a row: the input, then up to `most` distinct valid solutions with their votes."""
     rows = list(solved)[:boards]
     columns = 1 + max(1, min(most, max(len(s.solutions) for s in rows)))

@@ -2,7 +2,7 @@
 
 On inputs with several solutions the solution set leaves y open. The probe says which share of that uncertainty a linear
 map reads from h. Under the posterior it may read some: that is what the KL pays for. A model that knows all of y after
-the first step has been handed it; under the prior h knows nothing of a y that was drawn apart from it.
+the first step was given it; under the prior h knows nothing of a y that was drawn apart from it.
 """
 
 from pathlib import Path
@@ -49,7 +49,7 @@ def states(
     inputs = problems.inputs[index].long()
     vocab = int(max(targets.max(), inputs.max())) + 1
     marginals = [F.one_hot(problems.solution_sets(i), vocab).float().mean(0) for i in range(len(problems))]
-    guided, is_open = torch.full((len(rows),), posterior), problems.count[index] > 1
+    guided, is_open = torch.full((len(rows),), posterior), problems.is_open(index)
     carry = model.initial_carry(len(rows))
     high = []
     for step in range(model.supervision_steps):

@@ -13,7 +13,7 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig
 from gram_reasoning.inference.solve import Solved
 from gram_reasoning.models.base import Model
-from gram_reasoning.tasks.base import Task
+from gram_reasoning.tasks.text import Written
 from gram_reasoning.trees import Tree
 
 MOST = 6
@@ -56,7 +56,7 @@ def _probabilities(model: Model, state: Tree) -> Tensor:
     return logits.softmax(-1)
 
 
-def picture_of_trajectories(task: Task, item: Solved, paths: Tensor, path: Path) -> None:
+def picture_of_trajectories(task: Written, item: Solved, paths: Tensor, path: Path) -> None:
     """The input, all trajectories in the plane that best separates where they end, and the solutions they found.
 
     A trajectory has the colour of the solution it ends in, or grey. The plane is spanned by the first two principal
@@ -68,8 +68,8 @@ def picture_of_trajectories(task: Task, item: Solved, paths: Tensor, path: Path)
     """
     inputs = torch.tensor(item.tokens).expand(len(paths), -1)
     ends = [tuple(answer) for answer in task.canonical(paths[:, -1].argmax(-1), inputs).tolist()]
-    shown = item.solutions[:MOST]
-    colours = {answer.tokens: f"C{i}" for i, answer in enumerate(shown)}
+    drawn = item.solutions[:MOST]
+    colours = {answer.tokens: f"C{i}" for i, answer in enumerate(drawn)}
 
     points = paths.flatten(2).double().numpy()
     centre = points[:, -1].mean(0)
@@ -78,7 +78,7 @@ def picture_of_trajectories(task: Task, item: Solved, paths: Tensor, path: Path)
     if plane.shape[-1] < 2:  # one trajectory alone spans no plane
         plane = np.pad(plane, [(0, 0), (0, 0), (0, 2 - plane.shape[-1])])
 
-    columns = max(1, (len(shown) + 1) // 2)
+    columns = max(1, (len(drawn) + 1) // 2)
     figure = plt.figure(figsize=(7.6 + 1.7 * columns, 4.4), layout="constrained")
     left, middle, right = np.asarray(figure.subfigures(1, 3, width_ratios=[1.9, 5.7, 1.75 * columns]))
     draw_input(left.subplots(), task, item)
@@ -91,10 +91,10 @@ def picture_of_trajectories(task: Task, item: Solved, paths: Tensor, path: Path)
     axes.set_title(f"{item.samples} trajectories of {item.steps} steps end in {found}", fontsize=11)
     axes.set_xticks([])
     axes.set_yticks([])
-    boards = right.subplots(2 if len(shown) > 1 else 1, columns, squeeze=False).T.flat
-    for axes in boards[len(shown) :]:
+    boards = right.subplots(2 if len(drawn) > 1 else 1, columns, squeeze=False).T.flat
+    for axes in boards[len(drawn) :]:
         axes.axis("off")
-    for axes, answer in zip(boards, shown, strict=False):
+    for axes, answer in zip(boards, drawn, strict=False):
         draw_input(axes, task, item, answer)
         axes.set_title(f"{answer.votes} of {item.samples}", fontsize=9, color=colours[answer.tokens])
         for side in axes.spines.values():

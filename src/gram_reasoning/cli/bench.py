@@ -165,10 +165,10 @@ def _text(result: dict[str, Any]) -> str:
         )
     for s in result.get("sampler", []):
         kind = f"up to {s['steps']} steps, halting" if s["halting"] else f"{s['steps']} steps each"
-        told = f", right {s['sample_accuracy']:.1%}" if "sample_accuracy" in s else ""
+        right = f", right {s['sample_accuracy']:.1%}" if "sample_accuracy" in s else ""
         lines.append(
             f"sampler, {kind}: {s['trajectories_per_second']:.0f} trajectories/s, {s['mean_steps']:.2f} steps on "
-            f"average{told}"
+            f"average{right}"
         )
     for m in result.get("memory", []):
         lines.append(f"memory, {m['samples']} samples of one input: peak {m['peak_mb']} MB")

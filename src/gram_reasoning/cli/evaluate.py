@@ -22,7 +22,7 @@ class EvalOptions(SamplingOptions):
     select: Literal["majority", "lprm", "first"] = "majority"
     """Which answer counts as the model's choice."""
     views: int | None = None
-    """Disguises in which each input is solved, whose answers vote (ARC); the default is the recipe's."""
+    """Augmentations in which each input is solved, whose answers vote (ARC); the default is the recipe's."""
     limit: int | None = None
     """Only the first so many inputs."""
     random_start: bool = False
@@ -34,7 +34,7 @@ class EvalOptions(SamplingOptions):
     json: Path | None = None
     """Also write every number to this file."""
     submission: Path | None = None
-    """Also write the answers to hand in, as a submission.json (ARC)."""
+    """Also write the best answers as a submission.json (ARC)."""
 
 
 def run(arguments: list[str]) -> int:
@@ -52,10 +52,14 @@ def run(arguments: list[str]) -> int:
     from gram_reasoning.evaluation.evaluator import evaluate
     from gram_reasoning.evaluation.report import evaluation_table
     from gram_reasoning.storage.provenance import provenance
+    from gram_reasoning.tasks.base import lacks
+    from gram_reasoning.tasks.demonstrations import Demonstrations
 
     start = time.perf_counter()
     with together(options.device, options.threads, options.timeout) as processes:
         recipe, task, model = load_model(name, processes.device)
+        if options.submission and not isinstance(task, Demonstrations):
+            raise lacks(task, Demonstrations, "--submission")
         more = {"random_start": options.random_start, "precision": options.precision}
         sampler = sampler_config(options, options.samples, recipe.evaluation, model, **more)
         problems = task.split(options.split)
@@ -64,16 +68,13 @@ def run(arguments: list[str]) -> int:
             problems = problems.subset(torch.arange(min(options.limit, len(problems))))
         with progress(f"evaluating {name}") as tick:
             views = recipe.evaluation.views if options.views is None else options.views
-            handed_in: list[torch.Tensor] = []
-            result = evaluate(model, task, problems, sampler, options.select, tick, processes, views, handed_in.append)
+            submitted: list[torch.Tensor] = []
+            result = evaluate(model, task, problems, sampler, options.select, tick, processes, views, submitted.append)
     result = {"checkpoint": name, "recipe": recipe.name, "split": options.split, "seed": options.seed, **result}
     result |= provenance(["eval", *arguments], time.perf_counter() - start, processes.device)
     print(evaluation_table(result))
     if options.json and speaks():
         write_lines(options.json, [json.dumps(result, indent=1)])
-    if options.submission and speaks():
-        submission = task.submission(problems, *handed_in)
-        if submission is None:
-            raise UserError(f"--submission: {task.name} has none, expected a model of a task that is handed in (arc)")
-        write_lines(options.submission, [json.dumps(submission)])
+    if isinstance(task, Demonstrations) and options.submission and speaks():
+        write_lines(options.submission, [json.dumps(task.submission(problems, *submitted))])
     return 0

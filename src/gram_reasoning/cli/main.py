@@ -9,6 +9,7 @@ import sys
 
 from gram_reasoning.cli import (
     bench,
+    check,
     classifier,
     data,
     evaluate,
@@ -36,6 +37,7 @@ commands:
   eval CHECKPOINT     judge a model on held-out inputs, by rollouts under the prior
   export CHECKPOINT   write the averaged weights as a folder to share, in files of a size you name
   data RECIPE         write the inputs of a split as text
+  check RECIPE        hold a task against its promises: data, rules, symmetry, text
   report DIR...       runs side by side: a table, and a picture of their curves
   bench RECIPE        time the training step, the sampler and a cold start
   recipes             list the recipes
@@ -94,6 +96,7 @@ def _dispatch(arguments: list[str]) -> int:
         "eval": evaluate.run,
         "export": export.run,
         "data": data.run,
+        "check": check.run,
         "report": report.run,
         "bench": bench.run,
         "recipes": recipes.run,

@@ -86,8 +86,8 @@ def _table(evaluation: dict[str, Any]) -> str:
     for key, label in ROWS.items():
         values = [evaluation[column].get(key) for column in columns]
         if any(value is not None for value in values):
-            shown = ("-" if value is None else f"{100 * value:.1f}" for value in values)
-            lines.append(f"| {label.format(**evaluation)} | {' | '.join(shown)} |")
+            cells = ("-" if value is None else f"{100 * value:.1f}" for value in values)
+            lines.append(f"| {label.format(**evaluation)} | {' | '.join(cells)} |")
     made = f"seed {evaluation['seed']}"
     for key, label in (("command", "`{}`"), ("commit", "commit {}"), ("device", "on {}"), ("seconds", "{:.0f} s")):
         if evaluation.get(key) is not None:

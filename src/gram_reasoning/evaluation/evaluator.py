@@ -14,6 +14,7 @@ from gram_reasoning.inference.select import Rule, in_standard_form, rank
 from gram_reasoning.models.base import Model
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.tasks.base import Problems, Task, learnt
+from gram_reasoning.tasks.demonstrations import Demonstrations, augmented
 from gram_reasoning.types import Batch, Candidates
 
 
@@ -26,7 +27,7 @@ def evaluate(
     tick: Callable[[int, int], None] = lambda done, total: None,
     processes: Processes = ALONE,
     views: int = 1,
-    hand_in: Callable[[Tensor], None] = lambda answers: None,
+    submit: Callable[[Tensor], None] = lambda answers: None,
 ) -> dict[str, Any]:
     """What the answers to `problems` are worth, with the average number of steps.
 
@@ -34,15 +35,15 @@ def evaluate(
     has it. Several processes share the trajectories; each gets the whole result.
 
     Args:
-        views: disguises in which each input is solved (Task.disguised).
-        hand_in: told the answers that would be handed in, best first (M, task.attempts, L).
+        views: augmentations in which each input is solved (see tasks/demonstrations.py).
+        submit: called with the answers for a submission, best first (M, attempts, L).
     """
-    shown = task.disguised(problems, views)
-    vectors = identity_vectors(model, shown)
+    seen = augmented(task, problems, views)
+    vectors = identity_vectors(model, seen)
     candidates = sample(
-        model, shown.inputs, config, tick=tick, processes=processes, identity=vectors, counted=task.counted
+        model, seen.inputs, config, tick=tick, processes=processes, identity=vectors, counted=task.counted
     )
-    candidates = in_standard_form(task, shown.inputs, candidates, shown.identity, views)
+    candidates = in_standard_form(task, seen.inputs, candidates, seen.identity, views)
     result: dict[str, Any] = {
         "steps": config.steps,
         "halting": config.halting,
@@ -52,12 +53,13 @@ def evaluate(
         "samples": config.samples * views,
     }
     if (found := judge(task, problems, candidates)) is not None:
-        best = attempts(candidates, rule, task.attempts)
+        number = task.attempts if isinstance(task, Demonstrations) else 1
+        best = attempts(candidates, rule, number)
         result |= summarize(found, best[:, 0])
-        if task.attempts > 1:
+        if number > 1:
             owners = None if problems.identity is None else problems.identity.cpu().numpy()
             result["pass"] = passed(found, best, owners)
-        hand_in(torch.stack([answers[rows] for answers, rows in zip(candidates.answers.cpu(), best, strict=True)]))
+        submit(torch.stack([answers[rows] for answers, rows in zip(candidates.answers.cpu(), best, strict=True)]))
     if (conflicts := task.conflicts(*_rows(problems, candidates))) is not None:
         mean = float(conflicts.float().mean())
         result["conflicts"] = {"mean": mean, "sum_over_inputs": mean * len(problems)}
@@ -84,7 +86,7 @@ def attempts(candidates: Candidates, rule: Rule, number: int) -> np.ndarray:
 
 
 def judge(task: Task, problems: Problems, candidates: Candidates) -> Found | None:
-    """Which sampled answers are right, and how many of them differ; None where nobody can tell."""
+    """Which sampled answers are right, and how many of them differ; None where nothing decides that."""
     valid = task.right(candidates.answers, problems)
     if valid is None:
         return None
@@ -119,7 +121,7 @@ def diagnose(
         inputs=problems.inputs[own].long(),
         targets=learnt(problems.solution(rows, drawn)),
         is_guided=guided,
-        is_open=problems.count[own] > 1,
+        is_open=problems.is_open(own),
         step=torch.zeros_like(rows),
         identity=None if vectors is None else vectors[own],
     )

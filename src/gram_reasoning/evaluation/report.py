@@ -8,6 +8,7 @@ from rich.table import Table
 
 from gram_reasoning.inference.solve import Solved
 from gram_reasoning.tasks.base import Task
+from gram_reasoning.tasks.text import Written
 
 WIDTH = 100  # of boards side by side
 
@@ -101,7 +102,7 @@ def runs_table(runs: dict[str, list[dict[str, Any]]], reach: float) -> str:
     return _render(table)
 
 
-def solved_text(task: Task, item: Solved, place: str, show_all: bool) -> str:
+def solved_text(task: Written, item: Solved, place: str, show_all: bool) -> str:
     """One input and what was found for it: the best solution, or all of them."""
     found = item.solutions
     valid = sum(a.votes for a in found)
@@ -113,9 +114,9 @@ def solved_text(task: Task, item: Solved, place: str, show_all: bool) -> str:
     else:
         of = "" if item.known_solutions is None else f" of {_number(task, item.known_solutions)}"
         head = f"{len(found)}{of} solutions found, {valid} of {item.samples} samples valid, {item.steps} steps"
-    shown = found if show_all else found[:1]
+    listed = found if show_all else found[:1]
     blocks = [[*task.format(item.tokens).splitlines(), "input"]]
-    blocks += [[*task.format(a.tokens).splitlines(), f"{a.votes} votes"] for a in shown]
+    blocks += [[*task.format(a.tokens).splitlines(), f"{a.votes} votes"] for a in listed]
     return f"{place}: {head}\n{side_by_side(blocks)}\n"
 
 

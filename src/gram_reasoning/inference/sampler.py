@@ -80,7 +80,7 @@ def sample(
         inputs: (M, L) integer tokens.
         first_input: number of the first input, which keys its noise: a stream sampled in pieces gives what it
             gives in one call.
-        tick: told from time to time how many of how many trajectories are done.
+        tick: called from time to time with the number of trajectories done and the number in all.
         processes: share the trajectories; each gets all candidates.
         identity: the vector of each input's identity (M, D), for a model that learnt some.
         counted: tokens of an answer that count (Task.counted).

@@ -11,7 +11,7 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.inference.select import RankedAnswer, Rule, in_standard_form, rank
 from gram_reasoning.models.base import Model
-from gram_reasoning.tasks.base import Task
+from gram_reasoning.tasks.text import Written
 
 FILL = 4
 """Inputs are sampled together until their trajectories would fill the pool so many times."""
@@ -23,7 +23,7 @@ class Answer:
 
     tokens: tuple[int, ...]
     text: str
-    """On one line, as `Task.parse` reads it."""
+    """On one line (see tasks/text.py)."""
     verified: bool
     """It satisfies every rule."""
     votes: int
@@ -40,7 +40,7 @@ class Solved:
     samples: int
     steps: int
     known_solutions: int | None
-    """As many as the exact solver counted (see Task.count_limit); None where nobody can tell."""
+    """As many as the exact solver counted (see Task.count_limit); None where nothing can count."""
 
     @property
     def solutions(self) -> tuple[Answer, ...]:
@@ -63,7 +63,7 @@ class Solved:
 
 def solve(
     model: Model,
-    task: Task,
+    task: Written,
     inputs: Sequence[Tensor],
     config: SamplerConfig,
     rule: Rule = "majority",
@@ -93,7 +93,7 @@ def solve(
             )
 
 
-def _verified(task: Task, tokens: Tensor, ranked: list[RankedAnswer]) -> tuple[Answer, ...]:
+def _verified(task: Written, tokens: Tensor, ranked: list[RankedAnswer]) -> tuple[Answer, ...]:
     answers = torch.tensor([a.answer for a in ranked])
     reward = task.reward(answers, tokens.expand_as(answers))
     if reward is None:

@@ -32,7 +32,7 @@ class Model(nn.Module, ABC):
     goes_deeper: bool = False
     """Whether sampling may take another number of steps."""
     identities: IdentityTable | None
-    """The vector of each identity, for a task whose inputs belong to one."""
+    """The vector of each identity, for a task whose inputs belong to one (see tasks/demonstrations.py)."""
 
     def __init__(self, config: ModelConfig, shape: Shape) -> None:
         super().__init__()

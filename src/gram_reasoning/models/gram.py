@@ -89,8 +89,8 @@ class Gram(TokenModel, RecursiveModel):
             self.target_embedding = self.layout.embedding(std=1.0)  # e_y
             self.posterior_head = GaussianHead(config, 2 * D if config.target_entry == "concat" else D)
 
-        told = self.layout.told
-        self.decoder = Linear(D, told) if config.decoder == "linear" else SwiGLU(D, config.mlp_size, told)
+        outputs = self.layout.outputs
+        self.decoder = Linear(D, outputs) if config.decoder == "linear" else SwiGLU(D, config.mlp_size, outputs)
         self.halt_head = nn.Linear(D, 2)  # halt, continue (unused by the released rule, kept for the Q variant)
         self.value_head = nn.Linear(D, 1)  # v, the latent process reward model
         for head in (self.halt_head, self.value_head):

@@ -98,7 +98,7 @@ class SequenceMLP(nn.Module):
         self.mlp = SwiGLU(positions, hidden, positions)
 
     def forward(self, x: Tensor, rotary: Tensor | None) -> Tensor:
-        del rotary  # its weights know the positions already
+        del rotary  # its weights belong to positions already
         return self.mlp(x.transpose(1, 2)).transpose(1, 2)
 
 

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
-from gram_reasoning.tasks.base import PAD, Block, Problems
+from gram_reasoning.tasks.base import PAD, Problems
 from gram_reasoning.tasks.configs import GraphColoringConfig
 from gram_reasoning.tasks.splits import HeldOutTask, hashed
+from gram_reasoning.tasks.text import Block, Text
 
 NO_EDGE, EDGE, FIRST_COLOR = 1, 2, 3
 
@@ -35,10 +36,11 @@ def all_partitions(vertices: int, colors: int) -> np.ndarray:
     return rows
 
 
-class GraphColoring(HeldOutTask):
+class GraphColoring(HeldOutTask, Text):
     """See GraphColoringConfig."""
 
     name = "coloring"
+    reads_format = False
 
     def __init__(self, config: GraphColoringConfig) -> None:
         super().__init__(config)

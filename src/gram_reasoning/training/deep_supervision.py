@@ -14,6 +14,7 @@ from gram_reasoning import noise, trees
 from gram_reasoning.config import TrainConfig
 from gram_reasoning.models.base import Model
 from gram_reasoning.tasks.base import PAD, Problems, Task, learnt
+from gram_reasoning.tasks.demonstrations import Demonstrations
 from gram_reasoning.types import IGNORE, Batch, StepOutput
 
 
@@ -103,7 +104,7 @@ class Slots:
         """The slots `rows` as one batch, with what they carry and their referee."""
         index = self.example[rows]
         inputs, solution = self.seen(rows, step, self.problems.solution(index, self.drawn[rows])[:, None])
-        is_open = self.problems.count[index] > 1
+        is_open = self.problems.is_open(index)
         number = self.identity(rows, step)
         vector = None
         if number is not None and self.model.identities is not None:
@@ -112,18 +113,19 @@ class Slots:
         return batch, trees.over(lambda t: t[rows], self.carry), SlotReferee(self, batch, rows, step)
 
     def identity(self, rows: slice, step: int) -> Tensor | None:
-        """The number of each slot's identity: its owner in a random disguise, kept until the slot leaves."""
-        if self.problems.identity is None:
+        """The number of each slot's identity: its owner in a random augmentation, kept until the slot leaves."""
+        if not isinstance(self.task, Demonstrations) or self.problems.identity is None:
             return None
+        # The purpose decides the draws, so it keeps its old word.
         key = noise.keys(self.config.seed, "disguise", self.augmentation_keys(rows, step))
-        return self.problems.identity[self.example[rows]] + noise.choice(key, self.task.disguises)
+        return self.problems.identity[self.example[rows]] + noise.choice(key, self.task.augmentations)
 
     def seen(self, rows: slice, step: int, solutions: Tensor) -> tuple[Tensor, Tensor]:
-        """The inputs (B, L) and the given solutions (B, K, L) as the slots see them: disguised and augmented."""
+        """The inputs (B, L) and the given solutions (B, K, L) as the slots see them: augmented."""
         inputs = self.problems.inputs[self.example[rows]].long()
         number = self.identity(rows, step)
-        if number is not None:
-            inputs, solutions = self.task.disguise(inputs, solutions, number)
+        if isinstance(self.task, Demonstrations) and number is not None:
+            inputs, solutions = self.task.apply_augmentation(inputs, solutions, number)
         return self.task.augment(inputs, solutions, self.augmentation_keys(rows, step))
 
     def augmentation_keys(self, rows: slice, step: int) -> Tensor:

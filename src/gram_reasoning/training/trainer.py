@@ -21,6 +21,7 @@ from gram_reasoning.nn.precision import autocast
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.storage import checkpoint
 from gram_reasoning.tasks.base import Task
+from gram_reasoning.tasks.demonstrations import owners_of
 from gram_reasoning.training.deep_supervision import Slots
 from gram_reasoning.training.finite import Finite
 from gram_reasoning.training.monitor import Monitor
@@ -44,7 +45,7 @@ class Trainer:
         run: folder of the run (see checkpoint.py).
         processes: who trains together, and this one's device.
         say: where plain words for the user go.
-        tick: told after each step how many of how many are done.
+        tick: called after each step with the number done and the number in all.
     """
 
     def __init__(
@@ -248,11 +249,11 @@ class Trainer:
             "optimizer": checkpoint.optimizer_tensors(self.optimizers),
             "slots": slots,
         }
-        values = {"seconds": self.seconds, "means": self.means, "owners": self.task.owners}
+        values = {"seconds": self.seconds, "means": self.means, "owners": owners_of(self.task)}
         checkpoint.save_checkpoint(self.run, self.step, tensors, values)
         shared = {**model, **self.average.weights}
         config = {"format": checkpoint.FORMAT, "step": self.step, "recipe": to_json(self.recipe)}
-        config |= {"owners": self.task.owners} if self.task.owners else {}
+        config |= {"owners": owners} if (owners := owners_of(self.task)) else {}
         checkpoint.save_folder(self.run / "model", {"model": shared}, {"config": config}, largest=checkpoint.LARGEST)
 
     def _log(self) -> RunLog:
@@ -264,10 +265,11 @@ class Trainer:
         c = self.config
         own = self.processes.share(c.batch_size)
         tensors, progress = checkpoint.load_checkpoint(folder, self.device)
-        if tuple(progress.get("owners", ())) != self.task.owners:
+        owners = owners_of(self.task)
+        if tuple(progress.get("owners", ())) != owners:
             raise UserError(
-                f"{folder / 'progress.json'}: the run knew {len(progress.get('owners', ()))} owners of inputs, the "
-                f"data now have {len(self.task.owners)} or others, expected the data that the run began with"
+                f"{folder / 'progress.json'}: the run has {len(progress.get('owners', ()))} owners of inputs, the "
+                f"data now have {len(owners)} or others, expected the data that the run began with"
             )
         slots = {
             name: t if name in Slots.COMMON else t.new_empty(c.batch_size, *t.shape[1:])
