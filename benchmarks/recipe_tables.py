@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from gram_reasoning.analysis.figures import plt, save
+from gram_reasoning.analysis.figures import panels, save
 from gram_reasoning.analysis.runs import load_run
 
 STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # 97.5% quantile of t with n - 1 degrees of freedom
@@ -79,7 +79,7 @@ def changes(out: Path, files: list[Path]) -> None:
         factor = f"{row['factor']:.1f}" if row["factor"] else f"never in {row['steps']}"
         shown = " | ".join(f"{100 * row[key]:.1f}" for key in ("accuracy", "several_accuracy", "several_coverage"))
         print(f"| {name} | {row['steps_to_80'] or '-'} | {factor} | {shown} |")
-    figure, axes = plt.subplots(1, 2, figsize=(11, 0.36 * len(rows) + 1.2), layout="constrained", sharey=True)
+    figure, [axes] = panels(1, 2, 11, 0.36 * len(rows) + 1.2, sharey=True)
     names = list(rows)[::-1]
     top = max(row["steps"] for row in rows.values())
     colours = ["C0" if rows[name]["steps_to_80"] else "0.8" for name in names]

@@ -1,13 +1,13 @@
-"""Pictures, drawn with matplotlib from stored values only."""
+"""Pictures, drawn with matplotlib from stored values only.
+
+They are files, so pyplot stays out: a `Figure` needs no backend, and a notebook that draws beside us keeps its own.
+"""
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # files only: no display is needed
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,6 +19,12 @@ from gram_reasoning.storage.files import write_whole
 from gram_reasoning.tasks.base import Task
 
 GIVEN, FOUND = "#1b1b1b", "#c8452f"
+
+
+def panels(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
+    """A figure of that many inches and its axes (rows, columns)."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def draw_board(axes: Axes, cells: Sequence[Sequence[str]], given: Sequence[Sequence[str]]) -> None:
@@ -62,9 +68,7 @@ def picture_of_answers(task: Task, answers: Tensor, path: Path) -> None:
     rows, columns = answers.shape[:2]
     images = task.image(answers)
     side = 1.55 if images is None else 0.5
-    figure, grid = plt.subplots(
-        rows, columns, figsize=(side * columns, side * rows), squeeze=False, layout="constrained"
-    )
+    figure, grid = panels(rows, columns, side * columns, side * rows)
     for r, line in enumerate(grid):
         for c, axes in enumerate(line):
             if images is None:
@@ -79,9 +83,7 @@ def picture_of_solutions(task: Task, solved: Sequence[Solved], path: Path, most:
     """Up to `boards` inputs, one a row: the input, then up to `most` distinct valid solutions with their votes."""
     rows = list(solved)[:boards]
     columns = 1 + max(1, min(most, max(len(s.solutions) for s in rows)))
-    figure, grid = plt.subplots(
-        len(rows), columns, figsize=(1.55 * columns, 1.9 * len(rows)), squeeze=False, layout="constrained"
-    )
+    figure, grid = panels(len(rows), columns, 1.55 * columns, 1.9 * len(rows))
     for line, item in zip(grid, rows, strict=True):
         for axes in line:
             axes.axis("off")
@@ -101,6 +103,4 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(content, format=path.suffix[1:].lower(), dpi=120)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
-    finally:
-        plt.close(figure)
     write_whole(path, content.getvalue())

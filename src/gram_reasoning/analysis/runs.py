@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from gram_reasoning.analysis.figures import plt, save
+from gram_reasoning.analysis.figures import panels, save
 from gram_reasoning.errors import UserError
 from gram_reasoning.training.runlog import read_lines
 
@@ -25,8 +25,8 @@ def load_run(run: Path) -> list[dict[str, Any]]:
 
 def curves(runs: dict[str, list[dict[str, Any]]], path: Path) -> None:
     """Six panels over the steps: accuracies, coverage, KL, the two bounds; one colour a run."""
-    figure, grid = plt.subplots(2, 3, figsize=(12, 6.4), layout="constrained")
-    panels: list[tuple[str, str, Any]] = [
+    figure, grid = panels(2, 3, 12, 6.4)
+    drawn: list[tuple[str, str, Any]] = [
         ("accuracy under the prior", "eval", lambda line: line["prior"]["accuracy"]),
         ("coverage, inputs with 2+ solutions", "eval", lambda line: line["prior"]["several_coverage"]),
         ("accuracy of posterior slots (diagnostic)", "train", lambda line: line.get("posterior_accuracy")),
@@ -34,7 +34,7 @@ def curves(runs: dict[str, list[dict[str, Any]]], path: Path) -> None:
         ("surrogate bound, nats", "eval", lambda line: line["elbo_surrogate"]),
         ("full ELBO, nats", "eval", lambda line: line["elbo_full"]),
     ]
-    for axes, (title, kind, value) in zip(grid.flat, panels, strict=True):
+    for axes, (title, kind, value) in zip(grid.flat, drawn, strict=True):
         for i, (name, lines) in enumerate(runs.items()):
             points = [(line["step"], value(line)) for line in lines if line["kind"] == kind]
             points = [(step, y) for step, y in points if y is not None]

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from gram_reasoning import noise
-from gram_reasoning.analysis.figures import draw_input, plt, save
+from gram_reasoning.analysis.figures import draw_input, save
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig
 from gram_reasoning.inference.solve import Solved
@@ -68,7 +69,7 @@ def picture_of_trajectories(task: Task, item: Solved, paths: Tensor, path: Path)
         plane = np.pad(plane, [(0, 0), (0, 0), (0, 2 - plane.shape[-1])])
 
     columns = max(1, (len(shown) + 1) // 2)
-    figure = plt.figure(figsize=(7.6 + 1.7 * columns, 4.4), layout="constrained")
+    figure = Figure(figsize=(7.6 + 1.7 * columns, 4.4), layout="constrained")
     left, middle, right = np.asarray(figure.subfigures(1, 3, width_ratios=[1.9, 5.7, 1.75 * columns]))
     draw_input(left.subplots(), task, item)
     axes = middle.subplots()

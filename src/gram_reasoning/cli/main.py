@@ -53,8 +53,7 @@ examples:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not speaks():
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+    os.environ.pop("MPLBACKEND", None)  # a notebook's, which need not be installed here: pictures are files
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
