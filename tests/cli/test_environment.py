@@ -48,3 +48,22 @@ def test_pictures_leave_the_backend_of_a_notebook_alone(tmp_path: Path):
     script = f"{before}\nimport gram_reasoning.analysis.runs, matplotlib\nprint(matplotlib.get_backend())"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "svg\n"
+
+
+# -- closed streams ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["solve", BOARD, "--samples", "20"], 0), (["solve", "Q"], 2), (["--help"], 0), (["recipes", "--help"], 0)],
+    ids=["solve", "refuse", "help", "help of a command"],
+)
+def test_a_closed_stream_is_nothing_to_write_to(closed: str, arguments: list[str], code: int, tmp_path: Path):
+    words = [sys.executable, "-m", "gram_reasoning", *arguments]
+    json = ["--json", str(tmp_path / "out.json")] if code == 0 and "solve" in arguments else []
+    done = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *words, *json], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    if json:
+        assert len((tmp_path / "out.json").read_text().splitlines()) == 1

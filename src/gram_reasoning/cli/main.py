@@ -53,6 +53,7 @@ examples:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _open_streams()
     os.environ.pop("MPLBACKEND", None)  # a notebook's, which need not be installed here: pictures are files
     try:
         code = _dispatch(arguments)
@@ -81,6 +82,14 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("gram: interrupted", file=sys.stderr)
         return 130
+
+
+def _open_streams() -> None:
+    """Write into nothing where the caller closed a stream, or where another process of a launch speaks."""
+    if sys.stdout is None or not speaks():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 def _dispatch(arguments: list[str]) -> int:
