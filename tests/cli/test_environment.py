@@ -1,6 +1,7 @@
 """What the surroundings of a process may lack or bring along: `gram` in environments that users have."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 
 import gram_reasoning
+from gram_reasoning.errors import UserError
+from gram_reasoning.storage.cache import cache_folder
 
 SOURCES = Path(gram_reasoning.__file__).parents[1]
 BOARD = "......./......./....Q../......./......./......./......."
@@ -62,8 +65,67 @@ def test_pictures_leave_the_backend_of_a_notebook_alone(tmp_path: Path):
 def test_a_closed_stream_is_nothing_to_write_to(closed: str, arguments: list[str], code: int, tmp_path: Path):
     words = [sys.executable, "-m", "gram_reasoning", *arguments]
     json = ["--json", str(tmp_path / "out.json")] if code == 0 and "solve" in arguments else []
-    done = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *words, *json], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {closed}', "sh", *words, *json], capture_output=True, text=True, check=False
+    )
     assert done.returncode == code
     assert "Traceback" not in done.stderr
     if json:
         assert len((tmp_path / "out.json").read_text().splitlines()) == 1
+
+
+# -- folders that cannot be written ------------------------------------------------------------------------------------
+
+HOMELESS: dict[str, str | None] = {
+    "HOME": GONE, "XDG_CACHE_HOME": None, "XDG_CONFIG_HOME": None, "MPLCONFIGDIR": None, "NUMBA_CACHE_DIR": None,
+}  # fmt: skip
+COUNT = """
+import numpy, sys
+from gram_reasoning.tasks import sudoku_solver
+print(*sudoku_solver.solve(numpy.zeros((1, 16), numpy.uint8), 1000)[0])
+sys.exit()
+"""
+
+
+@pytest.fixture
+def fixed_package(tmp_path: Path) -> Path:
+    """The sources where numba cannot put its files beside them: a folder that is a file stops root, too."""
+    copy = tmp_path / "package"
+    shutil.copytree(SOURCES / "gram_reasoning", copy / "gram_reasoning", ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "gram_reasoning/tasks/__pycache__").write_text("")
+    return copy
+
+
+def test_sudoku_without_a_folder_to_write_into(fixed_package: Path, tmp_path: Path):
+    done = gram(sources=fixed_package, before=COUNT, **HOMELESS, GRAM_CACHE_DIR=None)
+    assert (done.stdout, done.stderr) == ("288\n", "")
+    cache = tmp_path / "cache"
+    done = gram(sources=fixed_package, before=COUNT, **HOMELESS, GRAM_CACHE_DIR=str(cache))
+    assert (done.stdout, done.stderr) == ("288\n", "")
+    assert list(cache.rglob("*.nbi")), "the machine code is kept in GRAM_CACHE_DIR"
+
+
+def test_pictures_without_a_home(tmp_path: Path):
+    picture = tmp_path / "out.png"
+    done = gram("solve", BOARD, *QUICK, "--picture", str(picture), **HOMELESS, GRAM_CACHE_DIR=str(tmp_path / "cache"))
+    assert done.stderr == ""
+    assert picture.read_bytes().startswith(PNG)
+
+
+def test_data_without_a_folder_are_refused_before_the_work(tmp_path: Path):
+    unwanted = "from gram_reasoning.tasks.sudoku_generation import SudokuGeneration as S\nS._make = None"
+    done = gram("data", "sudoku4-boards-debug", before=unwanted, **HOMELESS, GRAM_CACHE_DIR=None)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"gram: {GONE}/.cache/gram-reasoning/")
+    assert done.stderr.endswith(
+        "cannot be written (Not a directory), expected a folder for data; GRAM_CACHE_DIR names another\n"
+    )
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # no HOME, and no entry in the list of users
+    assert cache_folder() == Path(os.environ["GRAM_CACHE_DIR"])
+    monkeypatch.delenv("GRAM_CACHE_DIR")
+    with pytest.raises(UserError, match="no home folder for data, expected GRAM_CACHE_DIR"):
+        cache_folder()

@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     _open_streams()
-    os.environ.pop("MPLBACKEND", None)  # a notebook's, which need not be installed here: pictures are files
+    _free_matplotlib()
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
@@ -90,6 +90,14 @@ def _open_streams() -> None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+def _free_matplotlib() -> None:
+    """Pictures are files: they want no backend, such as a notebook's, and no folder in an unwritable home."""
+    os.environ.pop("MPLBACKEND", None)
+    cache = os.environ.get("GRAM_CACHE_DIR")
+    if cache and not os.access(os.path.expanduser("~"), os.W_OK | os.X_OK):
+        os.environ.setdefault("MPLCONFIGDIR", os.path.join(cache, "matplotlib"))
 
 
 def _dispatch(arguments: list[str]) -> int:
