@@ -129,3 +129,19 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.delenv("GRAM_CACHE_DIR")
     with pytest.raises(UserError, match="no home folder for data, expected GRAM_CACHE_DIR"):
         cache_folder()
+
+
+# -- a system without the modules that only Unix has -------------------------------------------------------------------
+
+WINDOWS = "sys.modules |= dict.fromkeys(('fcntl', 'resource', 'pwd', 'grp', 'termios'))"
+
+
+def test_solve_and_train_import_nothing_that_only_unix_has(tmp_path: Path):
+    done = gram("solve", BOARD, "--samples", "20", "--json", str(tmp_path / "out.json"), before=WINDOWS)
+    assert (done.returncode, done.stderr) == (0, "")
+    run = ["train", "nqueens7-pocket-debug", "--out", str(tmp_path / "run"), "--threads", "1"]
+    done = gram(*run, before=WINDOWS)
+    assert done.returncode == 0, done.stderr
+    done = gram("bench", "nqueens7-pocket-debug", "--parts", "memory", "--repeats", "1", before=WINDOWS)
+    assert done.returncode == 2
+    assert "--parts memory" in done.stderr
