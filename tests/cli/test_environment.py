@@ -145,3 +145,21 @@ def test_solve_and_train_import_nothing_that_only_unix_has(tmp_path: Path):
     done = gram("bench", "nqueens7-pocket-debug", "--parts", "memory", "--repeats", "1", before=WINDOWS)
     assert done.returncode == 2
     assert "--parts memory" in done.stderr
+
+
+# -- no compiler -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [["train"], ["bench", "--parts", "step"]], ids=" ".join)
+def test_a_missing_compiler_is_told_before_a_run_begins(command: list[str], tmp_path: Path):
+    run, empty = tmp_path / "run", tmp_path / "empty"
+    empty.mkdir()
+    out = ["--out", str(run)] if command == ["train"] else []
+    arguments = [command[0], "nqueens7-pocket-debug", *command[1:], *out, "--train.compile", "kernels"]
+    done = gram(*arguments, PATH=str(empty), CXX=None, TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("gram: --train.compile: got 'kernels', but PyTorch cannot compile here (")
+    assert "C++ compiler" in done.stderr
+    assert done.stderr.endswith("or the option left out\n")
+    assert not run.exists()

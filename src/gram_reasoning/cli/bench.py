@@ -54,9 +54,12 @@ def run(arguments: list[str]) -> int:
     recipe = dataclasses.replace(recipe, task=options.task, model=options.model, train=options.train)
 
     from gram_reasoning.processes import choose_device
+    from gram_reasoning.training.compiler import check_compiles
 
     device = choose_device(options.device)
     set_threads(options.threads)
+    if "step" in options.parts:
+        check_compiles(device, recipe.train.compile)
     result = measure(recipe, options, device)
     print(_text(result))
     if options.json is not None:

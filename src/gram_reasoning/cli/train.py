@@ -50,10 +50,12 @@ def run(arguments: list[str]) -> int:
     )
 
     from gram_reasoning.build import build_model, build_task
+    from gram_reasoning.training.compiler import check_compiles
     from gram_reasoning.training.trainer import Trainer
 
     run = options.out or Path("runs") / name
     with together(options.device, options.threads, options.timeout) as processes:
+        check_compiles(processes.device, train.compile)
         task = build_task(recipe)
         trainer = Trainer(recipe, task, build_model(recipe, task), run, processes)
         with progress(f"training {run}") as trainer.tick:
