@@ -80,7 +80,10 @@ def picture_of_answers(task: Task, answers: Tensor, path: Path) -> None:
 
 
 def picture_of_solutions(task: Task, solved: Sequence[Solved], path: Path, most: int = 6, boards: int = 8) -> None:
-    """Up to `boards` inputs, one a row: the input, then up to `most` distinct valid solutions with their votes."""
+    """Up to `boards` inputs, one a row: the input, then up to `most` distinct valid solutions with their votes.
+
+    Where none was found the best answer stands there, marked as no solution.
+    """
     rows = list(solved)[:boards]
     columns = 1 + max(1, min(most, max(len(s.solutions) for s in rows)))
     figure, grid = panels(len(rows), columns, 1.55 * columns, 1.9 * len(rows))
@@ -88,9 +91,10 @@ def picture_of_solutions(task: Task, solved: Sequence[Solved], path: Path, most:
         for axes in line:
             axes.axis("off")
         draw_input(line[0], task, item)
-        for axes, answer in zip(line[1:], item.solutions, strict=False):
+        for axes, answer in zip(line[1:], item.solutions or filter(None, [item.miss]), strict=False):
             draw_input(axes, task, item, answer)
-            axes.set_title(f"{answer.votes} of {item.samples} samples", fontsize=8)
+            title = f"{answer.votes} of {item.samples} samples" if answer.verified else "not a solution"
+            axes.set_title(title, fontsize=8)
     save(figure, path)
 
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from gram_reasoning import noise
 from gram_reasoning.analysis.figures import draw_input, save
-from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig
 from gram_reasoning.inference.solve import Solved
 from gram_reasoning.models.base import RecursiveModel
@@ -28,8 +27,7 @@ def record(model: RecursiveModel, tokens: Tensor, config: SamplerConfig) -> Tens
     Returns:
         probabilities of every token before the first and after each supervision step: (N, steps + 1, L, V).
     """
-    if config.halting:
-        raise UserError("--trajectories: rollouts that halt have no common length, expected no --halting")
+    assert not config.halting, "rollouts that halt have no common length"
     device = next(model.parameters()).device
     parts = []
     for start in range(0, config.samples, config.chunk):

@@ -75,7 +75,8 @@ def measure(recipe: Recipe, options: BenchOptions, device: Any) -> dict[str, Any
     from gram_reasoning.inference.sampler import SamplerConfig
     from gram_reasoning.storage.provenance import machine
 
-    result: dict[str, Any] = {"recipe": recipe.name, **machine(device)}
+    weights = "fresh" if options.checkpoint is None else str(options.checkpoint)
+    result: dict[str, Any] = {"recipe": recipe.name, "weights": weights, **machine(device)}
     if options.checkpoint is not None:
         _, task, model = load_model(options.checkpoint, device)
     else:
@@ -169,6 +170,7 @@ def _text(result: dict[str, Any]) -> str:
     for s in result.get("sampler", []):
         kind = f"up to {s['steps']} steps, halting" if s["halting"] else f"{s['steps']} steps each"
         told = f", right {s['sample_accuracy']:.1%}" if "sample_accuracy" in s else ""
+        told = ", fresh weights" if result["weights"] == "fresh" else told
         lines.append(
             f"sampler, {kind}: {s['trajectories_per_second']:.0f} trajectories/s, {s['mean_steps']:.2f} steps on "
             f"average{told}"

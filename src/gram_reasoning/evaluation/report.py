@@ -3,10 +3,11 @@
 from itertools import zip_longest
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
-from gram_reasoning.inference.solve import Solved
+from gram_reasoning.inference.solve import Answer, Solved
 from gram_reasoning.tasks.base import Task
 
 WIDTH = 100  # of boards side by side
@@ -116,7 +117,16 @@ def solved_text(task: Task, item: Solved, place: str, show_all: bool) -> str:
     shown = found if show_all else found[:1]
     blocks = [[*task.format(item.tokens).splitlines(), "input"]]
     blocks += [[*task.format(a.tokens).splitlines(), f"{a.votes} votes"] for a in shown]
+    if item.miss is not None:
+        blocks.append([*task.format(item.miss.tokens).splitlines(), _missed(task, item, item.miss)])
     return f"{place}: {head}\n{side_by_side(blocks)}\n"
+
+
+def _missed(task: Task, item: Solved, answer: Answer) -> str:
+    """What stands below an answer that is no solution, with how many constraints it violates if the task counts."""
+    conflicts = task.conflicts(torch.tensor([answer.tokens]), torch.tensor([item.tokens]))
+    broken = "" if conflicts is None else f", violated: {int(conflicts[0])}"
+    return f"{answer.votes} votes, NOT a solution{broken}"
 
 
 def _number(task: Task, solutions: int) -> str:
