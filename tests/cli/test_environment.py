@@ -76,7 +76,7 @@ def test_a_closed_stream_is_nothing_to_write_to(closed: str, arguments: list[str
 
 # -- folders that cannot be written ------------------------------------------------------------------------------------
 
-HOMELESS: dict[str, str | None] = {
+HOMELESS: dict[str, Any] = {
     "HOME": GONE, "XDG_CACHE_HOME": None, "XDG_CONFIG_HOME": None, "MPLCONFIGDIR": None, "NUMBA_CACHE_DIR": None,
 }  # fmt: skip
 COUNT = """

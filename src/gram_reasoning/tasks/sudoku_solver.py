@@ -72,16 +72,17 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     It is kept where numba keeps it (NUMBA_CACHE_DIR, beside the source, the user's cache); if none of these can be
     written in GRAM_CACHE_DIR; else nowhere, and every process compiles anew, for some seconds.
     """
-    own = numba.config.CACHE_DIR
+    settings: Any = numba.config  # pyright: ignore[reportPrivateImportUsage] - named so in its documentation
+    own = settings.CACHE_DIR
     for folder in (own, os.environ.get("GRAM_CACHE_DIR")):
-        numba.config.CACHE_DIR = folder or own  # read while a function is wrapped
+        settings.CACHE_DIR = folder or own  # read while a function is wrapped
         try:
             return numba.njit(cache=True)(function)
         except RuntimeError as error:
             if "cannot cache" not in str(error):
                 raise
         finally:
-            numba.config.CACHE_DIR = own
+            settings.CACHE_DIR = own
     return numba.njit(function)
 
 
