@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from gram_reasoning.analysis import figures
 from gram_reasoning.cli import HELP, main
 from gram_reasoning.config import to_json
 from gram_reasoning.recipes import RECIPES
+from gram_reasoning.training.trainer import Trainer
 from oracles import nqueens as oracle
 
 COMMANDS = re.findall(r"^  (\w+) .*", HELP.partition("commands:")[2].partition("options:")[0], re.MULTILINE)
@@ -393,6 +395,26 @@ def test_a_reader_that_leaves_is_no_error():
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, env=dict(os.environ))
     assert len(done.stdout.splitlines()) == 1
     assert done.stderr == ""
+
+
+def test_a_run_that_is_removed_while_it_trains(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    run = tmp_path / "run"
+    plain = Trainer.train_step
+
+    def train_step(self: Trainer) -> Any:
+        if self.step == 2:
+            shutil.rmtree(run)
+        return plain(self)
+
+    monkeypatch.setattr(Trainer, "train_step", train_step)
+    assert main(["train", "nqueens7-pocket-debug", "--out", str(run), "--threads", "1"]) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith(f"gram: {run}: was removed while it trained; the model of step ")
+    assert told.err.count("\n") == 1
+    assert "--resume" not in told.out
+    assert main(["eval", str(run / "model"), "--limit", "1", "--samples", "1"]) == 0
 
 
 def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]):

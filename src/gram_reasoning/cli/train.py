@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gram_reasoning.cli.border import named, parse, progress, together
 from gram_reasoning.config import EvalConfig, GramConfig, TrainConfig
-from gram_reasoning.errors import UserError
+from gram_reasoning.errors import Failed, UserError
 from gram_reasoning.tasks.configs import NQueensConfig, TaskConfig
 
 
@@ -60,6 +60,11 @@ def run(arguments: list[str]) -> int:
         trainer = Trainer(recipe, task, build_model(recipe, task), run, processes)
         with progress(f"training {run}") as trainer.tick:
             how = trainer.fit(options.resume, options.max_minutes)
+    if processes.first and not (run / "config.json").is_file():
+        raise Failed(
+            f"{run}: was removed while it trained; the model of step {trainer.step} lies in {run / 'model'}, "
+            "but the run cannot go on with --resume"
+        )
     print(f"{how} at step {trainer.step} of {recipe.train.steps} after {trainer.seconds:.0f} s of training; run: {run}")
     if how != "finished":
         print("go on with the same command and --resume")
