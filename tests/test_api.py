@@ -1,6 +1,7 @@
 """The package from Python, and the way a model takes to the Hub and back."""
 
 import http.server
+import inspect
 import json
 import re
 import shutil
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ import torch
 from huggingface_hub import constants
 
 import gram_reasoning
-from gram_reasoning import UserError
+from gram_reasoning import UserError, api
 from gram_reasoning.cli import main
+from gram_reasoning.inference.sampler import SamplerConfig
 from gram_reasoning.storage import hub
 from oracles.nqueens import is_solution
 
@@ -87,6 +89,47 @@ def test_mistakes(solver: gram_reasoning.Solver, puzzle: str, options: dict[str,
     with pytest.raises(UserError) as error:
         solver.solve(puzzle, **options)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"select": "best"}, "select: got 'best', expected one of majority, lprm, first"),
+        ({"precision": "fp64"}, "precision: got 'fp64', expected one of fp32, bf16"),
+        ({"halting": True, "halt_by": "hope"}, "halt_by: got 'hope', expected one of confidence, head"),
+        ({"halting": True, "halt_at": 1.5}, "halt_at: got 1.5, expected a probability from 0 to 1"),
+        ({"halt_at": 0.5}, "halt_at: got 0.5, expected halting=True beside it"),
+        ({"halt_by": "head"}, "halt_by: got 'head', expected halting=True beside it"),
+    ],
+)
+def test_mistaken_options(solver: gram_reasoning.Solver, options: dict[str, Any], told: str):
+    with pytest.raises(UserError, match=re.escape(told)):
+        solver.solve(BOARD, **options)
+
+
+def test_options_reach_the_sampler(solver: gram_reasoning.Solver, monkeypatch: pytest.MonkeyPatch):
+    """Each option that Python takes is a field of the sampler's configuration or the rule; both methods take all."""
+    told: list[SamplerConfig] = []
+
+    def noted(model: Any, task: Any, inputs: Any, config: SamplerConfig, rule: str, first_input: int) -> Iterator[Any]:
+        told.append(config)
+        return iter([rule] * len(inputs))
+
+    monkeypatch.setattr(api, "solve", noted)
+    options: dict[str, Any] = {
+        "samples": 3, "steps": 5, "halting": True, "halt_by": "head", "halt_at": 0.25, "random_start": True,
+        "precision": "bf16", "chunk": 7, "seed": 11,
+    }  # fmt: skip
+    assert solver.solve(BOARD, **options, select="lprm") == "lprm"
+    assert list(solver.solve_many([BOARD], **options, select="first")) == ["first"]
+    assert told == [SamplerConfig(**options)] * 2
+    assert {*options, "select"} == {field.name for field in fields(SamplerConfig)} | {"select"}
+    one, many = (set(inspect.signature(f).parameters) for f in (solver.solve, solver.solve_many))
+    assert one - {"puzzle"} == many - {"puzzles"} == {*options, "select"}
+
+
+def test_a_solver_is_shown_in_a_line(solver: gram_reasoning.Solver):
+    assert re.fullmatch(r"Solver\(nqueens7-pocket: nqueens, [\d,]+ parameters, on cpu\)", repr(solver))
 
 
 # -- sharing -------------------------------------------------------------------------------------------------------

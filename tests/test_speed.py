@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 from gram_reasoning.cli import main
 from gram_reasoning.config import Recipe
 from gram_reasoning.inference.sampler import SamplerConfig, sample
+from gram_reasoning.storage.hub import BUNDLED
 from helpers import debug_recipe, make_trainer, tiny_gram
 
 WAITS = {"_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "_unique2", "item", "equal"}
@@ -122,6 +123,19 @@ def test_a_compiled_run_is_the_eager_run(tmp_path: Path, monkeypatch: pytest.Mon
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     for eager, compiled in zip(*(run.model.parameters() for run in runs), strict=True):
         torch.testing.assert_close(compiled, eager, rtol=0, atol=1e-4)
+
+
+def test_a_bench_without_a_model_judges_no_answers(capsys: pytest.CaptureFixture[str]):
+    """Fresh weights are right about nothing, which says nothing about the recipe."""
+    arguments = ["bench", "nqueens7-pocket-debug", "--parts", "sampler", "--inputs", "3", "--samples", "2"]
+    assert main(arguments) == 0
+    told = capsys.readouterr().out
+    assert told.count("fresh weights") == 2
+    assert "right" not in told
+    assert main([*arguments, "--checkpoint", str(BUNDLED / "nqueens7")]) == 0
+    told = capsys.readouterr().out
+    assert "fresh weights" not in told
+    assert told.count("right ") == 2
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from gram_reasoning.analysis import figures
 from gram_reasoning.cli import HELP, main
 from gram_reasoning.config import to_json
 from gram_reasoning.recipes import RECIPES
 from gram_reasoning.tasks.text import Text
+from gram_reasoning.training.trainer import Trainer
 from oracles import nqueens as oracle
 
 COMMANDS = re.findall(r"^  (\w+) .*", HELP.partition("commands:")[2].partition("options:")[0], re.MULTILINE)
@@ -299,6 +302,33 @@ def test_json_file_and_picture(model: str, tmp_path: Path, capsys: pytest.Captur
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json", "out.png"]
 
 
+def test_an_unsolved_board_shows_what_the_model_answered(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """An untrained model is right about nothing; what it answers is shown, and marked."""
+    drawn: list[str] = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.extend(a.get_title() for a in figure.axes))
+    run = str(tmp_path / "run")
+    assert main(["train", "coloring6-debug", "--out", run, "--threads", "1", "--train.steps", "1"]) == 0
+    capsys.readouterr()
+    triangle = "1 2/2 3/1 3/4 5/5 6/4 6"
+    arguments = ["solve", triangle, "--checkpoint", run, "--samples", "1", "--steps", "1"]
+    assert main([*arguments, "--json", "-"]) == 1
+    [answer] = json.loads(capsys.readouterr().out)["answers"]
+    assert main([*arguments, "--picture", str(tmp_path / "out.png")]) == 1
+    told = capsys.readouterr().out
+    assert "not solved: none of 1 samples is a solution" in told
+    [violated] = re.findall(r"1 votes, NOT a solution, violated: (\d+)$", told, re.MULTILINE)
+    assert int(violated) == violations(triangle, answer["answer"])
+    assert drawn == ["0 of 6 found", "not a solution"]
+
+
+def violations(graph: str, answer: str) -> int:
+    """Edges within one colour, and vertices without one, `?`; the answer has a letter for each vertex."""
+    ends = [(answer[int(a) - 1], answer[int(b) - 1]) for a, b in (edge.split() for edge in graph.split("/"))]
+    return sum(a == b != "?" for a, b in ends) + answer.count("?")
+
+
 @pytest.mark.parametrize("option", ["--json", "--picture"])
 def test_solve_cannot_write(option: str, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     folder = tmp_path / "folder.png"
@@ -306,6 +336,19 @@ def test_solve_cannot_write(option: str, model: str, tmp_path: Path, capsys: pyt
     for path in (tmp_path / "no" / "such.png", folder):
         assert str(path) in fails(capsys, "solve", EMPTY, "--checkpoint", model, option, str(path))
     assert list(tmp_path.rglob("*")) == [folder]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["solve", EMPTY, "--trajectories"], ["generate", "--forming"]], ids=["trajectories", "forming"]
+)
+def test_halting_and_a_picture_of_every_step_are_refused_before_the_work(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    """The model is not even looked for."""
+    picture = tmp_path / "out.png"
+    told = fails(capsys, *arguments, str(picture), "--halting", "--checkpoint", "nowhere")
+    assert f"{arguments[-1]}: rollouts that halt have no common length, expected no --halting" in told
+    assert not picture.exists()
 
 
 def test_a_picture_of_no_known_kind(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -358,6 +401,26 @@ def test_a_reader_that_leaves_is_no_error():
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, env=dict(os.environ))
     assert len(done.stdout.splitlines()) == 1
     assert done.stderr == ""
+
+
+def test_a_run_that_is_removed_while_it_trains(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    run = tmp_path / "run"
+    plain = Trainer.train_step
+
+    def train_step(self: Trainer) -> Any:
+        if self.step == 2:
+            shutil.rmtree(run)
+        return plain(self)
+
+    monkeypatch.setattr(Trainer, "train_step", train_step)
+    assert main(["train", "nqueens7-pocket-debug", "--out", str(run), "--threads", "1"]) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith(f"gram: {run}: was removed while it trained; the model of step ")
+    assert told.err.count("\n") == 1
+    assert "--resume" not in told.out
+    assert main(["eval", str(run / "model"), "--limit", "1", "--samples", "1"]) == 0
 
 
 def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]):

@@ -130,7 +130,13 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, resume: bool):
 def test_the_newest_two_checkpoints_are_kept(tmp_path: Path):
     finish(debug_recipe(train={"checkpoint_every": 1}), tmp_path)
     assert [folder.name for folder in checkpoint.checkpoints(tmp_path)] == ["step-00000005", "step-00000006"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "config.json", "metrics.jsonl", "model"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".lock",
+        "checkpoints",
+        "config.json",
+        "metrics.jsonl",
+        "model",
+    ]
 
 
 # -- damage ------------------------------------------------------------------------------------------------------

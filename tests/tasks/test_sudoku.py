@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from fuzzing import fuzz
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
+from gram_reasoning.storage.cache import cache_folder
 from gram_reasoning.tasks import sudoku_data, sudoku_solver
 from gram_reasoning.tasks.base import SPLITS
 from gram_reasoning.tasks.configs import SudokuConfig
-from gram_reasoning.tasks.prepared import cache_folder
 from gram_reasoning.tasks.sudoku import Sudoku
 from helpers import read_or_refused
 from oracles import sudoku as oracle

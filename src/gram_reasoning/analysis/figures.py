@@ -1,13 +1,13 @@
-"""Pictures, drawn with matplotlib from stored values only."""
+"""Pictures, drawn with matplotlib from stored values only.
+
+They are files, so pyplot stays out: a `Figure` needs no backend, and a notebook that draws beside us keeps its own.
+"""
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # files only: no display is needed
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,6 +20,12 @@ from gram_reasoning.tasks.pictures import Boards, Images
 from gram_reasoning.tasks.text import Written
 
 GIVEN, FOUND = "#1b1b1b", "#c8452f"
+
+
+def panels(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
+    """A figure of that many inches and its axes (rows, columns)."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def draw_board(axes: Axes, cells: Sequence[Sequence[str]], given: Sequence[Sequence[str]]) -> None:
@@ -62,9 +68,7 @@ def picture_of_answers(task: Written, answers: Tensor, path: Path) -> None:
     rows, columns = answers.shape[:2]
     images = task.image(answers) if isinstance(task, Images) else None
     side = 1.55 if images is None else 0.5
-    figure, grid = plt.subplots(
-        rows, columns, figsize=(side * columns, side * rows), squeeze=False, layout="constrained"
-    )
+    figure, grid = panels(rows, columns, side * columns, side * rows)
     for r, line in enumerate(grid):
         for c, axes in enumerate(line):
             if images is None:
@@ -76,19 +80,21 @@ def picture_of_answers(task: Written, answers: Tensor, path: Path) -> None:
 
 
 def picture_of_solutions(task: Written, solved: Sequence[Solved], path: Path, most: int = 6, boards: int = 8) -> None:
-    """Up to `boards` inputs, one a row: the input, then up to `most` distinct valid solutions with their votes."""
+    """Up to `boards` inputs, one a row: the input, then up to `most` distinct valid solutions with their votes.
+
+    Where none was found the best answer stands there, marked as no solution.
+    """
     rows = list(solved)[:boards]
     columns = 1 + max(1, min(most, max(len(s.solutions) for s in rows)))
-    figure, grid = plt.subplots(
-        len(rows), columns, figsize=(1.55 * columns, 1.9 * len(rows)), squeeze=False, layout="constrained"
-    )
+    figure, grid = panels(len(rows), columns, 1.55 * columns, 1.9 * len(rows))
     for line, item in zip(grid, rows, strict=True):
         for axes in line:
             axes.axis("off")
         draw_input(line[0], task, item)
-        for axes, answer in zip(line[1:], item.solutions, strict=False):
+        for axes, answer in zip(line[1:], item.solutions or filter(None, [item.miss]), strict=False):
             draw_input(axes, task, item, answer)
-            axes.set_title(f"{answer.votes} of {item.samples} samples", fontsize=8)
+            title = f"{answer.votes} of {item.samples} samples" if answer.verified else "not a solution"
+            axes.set_title(title, fontsize=8)
     save(figure, path)
 
 
@@ -101,6 +107,4 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(content, format=path.suffix[1:].lower(), dpi=120)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
-    finally:
-        plt.close(figure)
     write_whole(path, content.getvalue())

@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from matplotlib import colormaps
 from torch import Tensor
 
 from gram_reasoning import noise
-from gram_reasoning.analysis.figures import plt, save
+from gram_reasoning.analysis.figures import panels, save
 from gram_reasoning.models.base import RecursiveModel
 from gram_reasoning.tasks.base import Problems
 from gram_reasoning.types import IGNORE, Batch
@@ -117,7 +118,7 @@ def picture_of_mechanism(
     logs: dict[str, list[dict[str, Any]]], probes: dict[str, dict[str, list[float]]], path: Path
 ) -> None:
     """A column a run: on top the KL of each transition over training, below what h shows of y after each step."""
-    figure, grid = plt.subplots(2, len(logs), figsize=(5 * len(logs), 6.4), layout="constrained", squeeze=False)
+    figure, grid = panels(2, len(logs), 5 * len(logs), 6.4)
     for column, (name, lines) in enumerate(logs.items()):
         evaluations = [line for line in lines if line["kind"] == "eval"]
         steps = [line["step"] for line in evaluations]
@@ -125,7 +126,7 @@ def picture_of_mechanism(
         transitions = len(evaluations[0]["kl_by_transition"])
         for t in range(transitions):
             values = [max(line["kl_by_transition"][t], 1e-4) for line in evaluations]
-            above.plot(steps, values, color=plt.get_cmap("viridis")(t / max(1, transitions - 1)), lw=1.2, label=t + 1)
+            above.plot(steps, values, color=colormaps["viridis"](t / max(1, transitions - 1)), lw=1.2, label=t + 1)
         above.set_yscale("log")
         above.set_title(f"{name}: KL of each transition", fontsize=10)
         above.set_xlabel("optimizer step")

@@ -1,6 +1,5 @@
 """Measure what a device can do and what a training step, the sampler and a cold start take of it."""
 
-import resource
 import statistics
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 
+from gram_reasoning.errors import UserError
 from gram_reasoning.evaluation.evaluator import attempts, identity_vectors, judge
 from gram_reasoning.evaluation.metrics import wilson
 from gram_reasoning.inference.sampler import SamplerConfig, sample
@@ -103,9 +103,18 @@ def sampler_memory(model: Model, problems: Problems, widths: Sequence[int], step
         if device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(device)
         else:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+            peak = _largest_so_far()
         rows.append({"samples": width, "inputs": len(problems), "peak_mb": round(peak / 1e6, 1)})
     return rows
+
+
+def _largest_so_far() -> int:
+    """Bytes of memory that this process held at its largest."""
+    try:
+        import resource
+    except ImportError as error:  # Windows
+        raise UserError("--parts memory: the system does not tell it, expected other parts") from error
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def cold_start(commands: dict[str, list[str]], repeats: int) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from gram_reasoning import noise
-from gram_reasoning.analysis.figures import draw_input, plt, save
+from gram_reasoning.analysis.figures import draw_input, save
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig
 from gram_reasoning.inference.solve import Solved
@@ -31,8 +32,7 @@ def record(model: Model, tokens: Tensor, config: SamplerConfig) -> Tensor:
     Returns:
         probabilities of every token before the first and after each supervision step: (N, steps + 1, L, V).
     """
-    if config.halting:
-        raise UserError("--trajectories: rollouts that halt have no common length, expected no --halting")
+    assert not config.halting, "rollouts that halt have no common length"
     device = next(model.parameters()).device
     parts = []
     for start in range(0, config.samples, config.chunk):
@@ -79,7 +79,7 @@ def picture_of_trajectories(task: Written, item: Solved, paths: Tensor, path: Pa
         plane = np.pad(plane, [(0, 0), (0, 0), (0, 2 - plane.shape[-1])])
 
     columns = max(1, (len(drawn) + 1) // 2)
-    figure = plt.figure(figsize=(7.6 + 1.7 * columns, 4.4), layout="constrained")
+    figure = Figure(figsize=(7.6 + 1.7 * columns, 4.4), layout="constrained")
     left, middle, right = np.asarray(figure.subfigures(1, 3, width_ratios=[1.9, 5.7, 1.75 * columns]))
     draw_input(left.subplots(), task, item)
     axes = middle.subplots()

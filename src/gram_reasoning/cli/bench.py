@@ -55,9 +55,12 @@ def run(arguments: list[str]) -> int:
     recipe = dataclasses.replace(recipe, task=options.task, model=options.model, train=options.train)
 
     from gram_reasoning.processes import choose_device
+    from gram_reasoning.training.compiler import check_compiles
 
     device = choose_device(options.device)
     set_threads(options.threads)
+    if "step" in options.parts:
+        check_compiles(device, recipe.train.compile)
     result = measure(recipe, options, device)
     print(_text(result))
     if options.json is not None:
@@ -73,7 +76,8 @@ def measure(recipe: Recipe, options: BenchOptions, device: Any) -> dict[str, Any
     from gram_reasoning.inference.sampler import SamplerConfig
     from gram_reasoning.storage.provenance import machine
 
-    result: dict[str, Any] = {"recipe": recipe.name, **machine(device)}
+    weights = "fresh" if options.checkpoint is None else str(options.checkpoint)
+    result: dict[str, Any] = {"recipe": recipe.name, "weights": weights, **machine(device)}
     if options.checkpoint is not None:
         _, task, model = load_model(options.checkpoint, device)
     else:
@@ -166,6 +170,7 @@ def _text(result: dict[str, Any]) -> str:
     for s in result.get("sampler", []):
         kind = f"up to {s['steps']} steps, halting" if s["halting"] else f"{s['steps']} steps each"
         right = f", right {s['sample_accuracy']:.1%}" if "sample_accuracy" in s else ""
+        right = ", fresh weights" if result["weights"] == "fresh" else right
         lines.append(
             f"sampler, {kind}: {s['trajectories_per_second']:.0f} trajectories/s, {s['mean_steps']:.2f} steps on "
             f"average{right}"

@@ -1,14 +1,19 @@
 """`gram eval`: what a trained model is worth on held-out inputs."""
 
+import copy
+import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gram_reasoning.cli.border import can_write, in_range, named, parse, progress, speaks, together, write_lines
 from gram_reasoning.cli.sampling import SamplingOptions, sampler_config
 from gram_reasoning.errors import UserError
+
+if TYPE_CHECKING:
+    from gram_reasoning.inference.sampler import SamplerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +42,16 @@ class EvalOptions(SamplingOptions):
     """Also write the best answers as a submission.json (ARC)."""
 
 
+def made_from(config: dict[str, Any], sampler: "SamplerConfig", options: EvalOptions, views: int) -> str:
+    """A digest of all that decides an evaluation of the model with that config.json but the seed of its training."""
+    trained = copy.deepcopy(config["recipe"])
+    del trained["train"]["seed"]
+    judged = {"split": options.split, "limit": options.limit, "select": options.select, "views": views}
+    rolled_out = {name: value for name, value in asdict(sampler).items() if name != "chunk"}
+    text = json.dumps([trained, config.get("step"), judged, rolled_out], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def run(arguments: list[str]) -> int:
     prog, example = "gram eval CHECKPOINT", "gram eval runs/seven --samples 20 --steps 12 --json seven.json"
     name, rest = named(arguments, "the folder of a run or a model", EvalOptions, prog, example)
@@ -48,7 +63,7 @@ def run(arguments: list[str]) -> int:
 
     import torch
 
-    from gram_reasoning.build import load_model
+    from gram_reasoning.build import load_config, load_model, model_folder
     from gram_reasoning.evaluation.evaluator import evaluate
     from gram_reasoning.evaluation.report import evaluation_table
     from gram_reasoning.storage.provenance import provenance
@@ -71,6 +86,8 @@ def run(arguments: list[str]) -> int:
             submitted: list[torch.Tensor] = []
             result = evaluate(model, task, problems, sampler, options.select, tick, processes, views, submitted.append)
     result = {"checkpoint": name, "recipe": recipe.name, "split": options.split, "seed": options.seed, **result}
+    origin = made_from(load_config(model_folder(name)), sampler, options, views)
+    result |= {"train_seed": recipe.train.seed, "made_from": origin}
     result |= provenance(["eval", *arguments], time.perf_counter() - start, processes.device)
     print(evaluation_table(result))
     if options.json and speaks():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gram_reasoning.cli.border import PICTURES, can_write, in_range, parse, progress, set_threads, write_lines
-from gram_reasoning.cli.sampling import SamplingOptions, sampler_config
+from gram_reasoning.cli.sampling import SamplingOptions, no_halting, sampler_config
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,6 +52,7 @@ def run(arguments: list[str]) -> int:
     can_write(options.json)
     for picture in (options.picture, options.forming):
         can_write(picture, PICTURES)
+    no_halting(options, "forming", options.forming)
 
     import torch
 

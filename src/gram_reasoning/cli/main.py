@@ -55,8 +55,8 @@ examples:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not speaks():
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+    _open_streams()
+    _free_matplotlib()
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
@@ -84,6 +84,22 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("gram: interrupted", file=sys.stderr)
         return 130
+
+
+def _open_streams() -> None:
+    """Write into nothing where the caller closed a stream, or where another process of a launch speaks."""
+    if sys.stdout is None or not speaks():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+def _free_matplotlib() -> None:
+    """Pictures are files: they want no backend, such as a notebook's, and no folder in an unwritable home."""
+    os.environ.pop("MPLBACKEND", None)
+    cache = os.environ.get("GRAM_CACHE_DIR")
+    if cache and not os.access(os.path.expanduser("~"), os.W_OK | os.X_OK):
+        os.environ.setdefault("MPLCONFIGDIR", os.path.join(cache, "matplotlib"))
 
 
 def _dispatch(arguments: list[str]) -> int:

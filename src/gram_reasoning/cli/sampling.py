@@ -1,6 +1,7 @@
 """The options about sampling that commands share."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gram_reasoning.config import EvalConfig
@@ -31,6 +32,12 @@ class SamplingOptions:
     """auto, cpu, cuda, cuda:1, mps."""
     threads: int | None = None
     """CPU threads; the default is torch's."""
+
+
+def no_halting(options: SamplingOptions, name: str, picture: Path | None) -> None:
+    """Refuse, before the work, a picture of trajectories step by step if each may end at another step."""
+    if options.halting and picture is not None:
+        raise UserError(f"--{name}: rollouts that halt have no common length, expected no --halting beside it")
 
 
 def sampler_config(

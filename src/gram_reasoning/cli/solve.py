@@ -14,7 +14,7 @@ import tyro
 from gram_reasoning.cli import solve_demonstrations
 from gram_reasoning.cli.border import PICTURES, can_write, parse, set_threads
 from gram_reasoning.cli.reading import in_groups, open_puzzle
-from gram_reasoning.cli.sampling import SamplingOptions, sampler_config
+from gram_reasoning.cli.sampling import SamplingOptions, no_halting, sampler_config
 from gram_reasoning.errors import UserError, check
 from gram_reasoning.storage.files import WholeFile
 from gram_reasoning.tasks.configs import KINDS
@@ -74,6 +74,7 @@ def run(arguments: list[str]) -> int:
     can_write(options.submission)
     for picture in (options.picture, options.trajectories):
         can_write(picture, PICTURES)
+    no_halting(options, "trajectories", options.trajectories)
     check(options.task in (None, *KINDS), "--task", options.task, f"one of {', '.join(KINDS)}")
     source = open_puzzle(options.puzzle)
     if source.is_stream and sys.stdin.isatty():

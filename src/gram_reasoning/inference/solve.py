@@ -47,6 +47,11 @@ class Solved:
         """The verified answers."""
         return tuple(a for a in self.answers if a.verified)
 
+    @property
+    def miss(self) -> Answer | None:
+        """The best answer where none is a solution; None where one is, or where no solution exists."""
+        return self.answers[0] if self.known_solutions != 0 and not self.solutions else None
+
     def to_json(self) -> dict[str, Any]:
         """The object that `gram solve --json` writes on one line."""
         return {

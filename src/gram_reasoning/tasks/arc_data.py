@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from gram_reasoning.errors import UserError
+from gram_reasoning.storage.cache import cache_folder, made
 from gram_reasoning.storage.files import write_whole
 from gram_reasoning.tasks.arc_canvas import COLORS, Grid
-from gram_reasoning.tasks.prepared import cache_folder
 
 LARGEST = 30
 """Longest side of a grid."""
@@ -232,13 +232,8 @@ def _official(part: str, version: int) -> list[Riddle]:
     release = RELEASES["concept" if part == "concept" else f"arc{version}"]
     path = cache_folder() / f"{release.repository.split('/')[1].lower()}-{release.commit[:8]}-{part}.json"
     if not path.is_file():
-        content = _fetch(release, part)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{path.parent}: cannot be written ({error.strerror}), expected a folder for data; "
-                            "GRAM_CACHE_DIR names another") from error  # fmt: skip
-        write_whole(path, content)
+        made(path.parent)
+        write_whole(path, _fetch(release, part))
     value = load(path)
     if hashlib.sha256(_packed(value)).hexdigest() != release.sha256[part]:
         raise UserError(f"{path}: not the {part} set of {release.repository}; remove it to have it fetched again")

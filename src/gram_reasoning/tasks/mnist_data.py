@@ -12,9 +12,9 @@ import torch
 
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
+from gram_reasoning.storage.cache import cache_folder, made
 from gram_reasoning.storage.files import write_whole
 from gram_reasoning.tasks.configs import MNISTConfig
-from gram_reasoning.tasks.prepared import cache_folder
 
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 MD5 = {  # as published beside the files
@@ -60,6 +60,7 @@ def find(config: MNISTConfig, name: str) -> Path:
         raise UserError(f"--task.source {folder}: no {name} or {name}.gz there, expected the four files of MNIST")
     path = cache_folder() / "mnist" / f"{name}.gz"
     if not path.is_file():
+        made(path.parent)
         try:
             with urllib.request.urlopen(f"{MIRROR}{name}.gz", timeout=60) as answer:
                 content = answer.read()
@@ -68,7 +69,6 @@ def find(config: MNISTConfig, name: str) -> Path:
                 f"{MIRROR}{name}.gz: not in the cache, and cannot be had ({error}); expected a network, or the folder "
                 "of MNIST's four files as --task.source FOLDER"
             ) from error
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
     if (found := hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()) != MD5[path.name]:
         raise UserError(f"{path}: damaged (MD5 {found}, expected {MD5[path.name]}); remove it to have it fetched again")
