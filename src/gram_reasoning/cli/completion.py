@@ -6,6 +6,7 @@ import io
 import tyro
 
 from gram_reasoning.cli.bench import BenchOptions
+from gram_reasoning.cli.check import CheckOptions
 from gram_reasoning.cli.classifier import ClassifierOptions
 from gram_reasoning.cli.data import DataOptions
 from gram_reasoning.cli.evaluate import EvalOptions
@@ -28,6 +29,7 @@ COMMANDS: dict[str, type] = {
     "eval": EvalOptions,
     "export": ExportOptions,
     "data": DataOptions,
+    "check": CheckOptions,
     "report": ReportOptions,
     "bench": BenchOptions,
     "recipes": RecipesOptions,
