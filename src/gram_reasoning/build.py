@@ -45,7 +45,8 @@ def build_model(recipe: Recipe, task: Task) -> Gram:
     """The recipe's model with fresh weights, drawn from the recipe's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.train.seed)
-        return Gram(recipe.model, task.length, task.vocab, len(task.owners) * task.disguises)
+        identities = len(task.owners) * task.disguises
+        return Gram(recipe.model, task.length, task.vocab, identities, task.units, task.names)
 
 
 def bundled_model(kind: str, lines: Block, where: str) -> Path:

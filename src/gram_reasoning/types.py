@@ -5,11 +5,15 @@ S = P + L latent positions, D channels, V vocabulary, T transitions of a supervi
 N samples of an input, n solutions of an input.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+Kind = Sequence[Sequence[int]]
+"""Units of one kind, such as all rows of a board: for each the positions that belong to it."""
 
 IGNORE = -100
 """Target value of positions that carry no loss."""

@@ -16,6 +16,7 @@ T transitions.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -37,25 +38,28 @@ from gram_reasoning.nn.layers import (
     rotary_table,
     truncated_normal_,
 )
-from gram_reasoning.nn.layouts import PatchLayout, TokenLayout
-from gram_reasoning.types import IGNORE, Batch, LatentState, Referee, SlotState, StepOutput
+from gram_reasoning.nn.layouts import PatchLayout, SymbolLayout, TokenLayout
+from gram_reasoning.nn.units import UnitsMixer
+from gram_reasoning.types import IGNORE, Batch, Kind, LatentState, Referee, SlotState, StepOutput
 
 
 class Network(nn.Module):
     """f_L or f_H: a stack of post-norm blocks over the sum of its inputs, (B, S, D) -> (B, S, D)."""
 
-    def __init__(self, config: GramConfig, positions: int) -> None:
+    def __init__(self, config: GramConfig, positions: int, units: Sequence[Kind] = (), length: int = 0) -> None:
         super().__init__()
-        D = config.hidden_size
+        D, P = config.hidden_size, config.prefix_tokens
         self.blocks = nn.ModuleList()
         for _ in range(config.num_layers):
             if config.token_mixer == "attention":
                 mixer: nn.Module = Attention(D, config.num_heads, config.qk_norm)
             elif config.token_mixer == "grid":
-                mixer = GridMixer(D, config.prefix_tokens, positions - config.prefix_tokens)
+                mixer = GridMixer(D, P, positions - P)
+            elif config.token_mixer == "units":
+                mixer = UnitsMixer(D, config.mixer_size, P, length, units, (positions - P) // length)
             else:
                 mixer = SequenceMLP(positions, config.mixer_size)
-            self.blocks.append(Block(mixer, D, config.mlp_size))
+            self.blocks.append(Block(mixer, D, config.mlp_size, config.block_start))
 
     def forward(self, x: Tensor, rotary: Tensor | None) -> Tensor:
         for block in self.blocks:
@@ -96,11 +100,11 @@ class GaussianHead(nn.Module):
 class HierarchicalCore(nn.Module):
     """Two latents, two networks: l is refined K times under a fixed h, then h is proposed anew."""
 
-    def __init__(self, config: GramConfig, positions: int) -> None:
+    def __init__(self, config: GramConfig, *shape: Any) -> None:
         super().__init__()
         self.low_steps = config.low_steps  # K
-        self.low_network = Network(config, positions)  # f_L
-        self.high_network = Network(config, positions)  # f_H
+        self.low_network = Network(config, *shape)  # f_L
+        self.high_network = Network(config, *shape)  # f_H
 
     def forward(self, high: Tensor, low: Tensor, context: Tensor, rotary: Tensor | None) -> tuple[Tensor, Tensor]:
         injected = high + context
@@ -112,10 +116,10 @@ class HierarchicalCore(nn.Module):
 class FlatCore(nn.Module):
     """One latent, one network, applied K + 1 times: the ablation without hierarchy, at equal depth."""
 
-    def __init__(self, config: GramConfig, positions: int) -> None:
+    def __init__(self, config: GramConfig, *shape: Any) -> None:
         super().__init__()
         self.low_steps = config.low_steps
-        self.network = Network(config, positions)
+        self.network = Network(config, *shape)
 
     def forward(self, high: Tensor, low: Tensor, context: Tensor, rotary: Tensor | None) -> tuple[Tensor, Tensor]:
         for _ in range(self.low_steps + 1):
@@ -131,22 +135,42 @@ class Gram(RecursiveModel):
         length: L, tokens of an input and of an answer.
         vocab: V, token values.
         identities: rows of the table of identities; the vector of a row's identity stands first in its prefix.
+        units, names: see Task.units and Task.names.
     """
 
     initial_latent: Tensor  # z_0, for h and l (2, 1 or S, D)
     rotary: Tensor | None
 
-    def __init__(self, config: GramConfig, length: int, vocab: int, identities: int = 0) -> None:
+    def __init__(
+        self,
+        config: GramConfig,
+        length: int,
+        vocab: int,
+        identities: int = 0,
+        units: Sequence[Kind] = (),
+        names: int = 0,
+    ) -> None:
         super().__init__()
         D, P = config.hidden_size, config.prefix_tokens
         images = config.layout == "patches"
         fits = not images or (vocab == 3 and math.isqrt(length) ** 2 == length)
         check(fits, "model.layout", config.layout, "tokens, unless a task is about square images of black and white")
-        layout = PatchLayout(length, vocab, D, config.patch_channels) if images else TokenLayout(length, vocab, D)
+        check(bool(names) or config.layout != "symbols", "model.layout", "symbols", "tokens, unless a task has names")
+        if images:
+            layout: Any = PatchLayout(length, vocab, D, config.patch_channels)
+        elif config.layout == "symbols":
+            layout = SymbolLayout(length, vocab, D, names)
+        else:
+            layout = TokenLayout(length, vocab, D)
         square = math.isqrt(layout.positions) ** 2 == layout.positions
         grid = config.token_mixer == "grid"
         check(square or not grid, "model.token_mixer", "grid", "attention or mlp, unless a task is about square boards")
-        self.layout: Any = layout
+        by_units = config.token_mixer == "units"
+        check(bool(units) or not by_units, "model.token_mixer", "units", "another, unless a task has units")
+        check(
+            by_units or config.layout != "symbols", "model.token_mixer", config.token_mixer, 'units in layout "symbols"'
+        )
+        self.layout = layout
         S = P + layout.positions
         self.config = config
         self.supervision_steps = config.supervision_steps
@@ -156,7 +180,8 @@ class Gram(RecursiveModel):
         self.identities = IdentityTable(identities, D) if identities else None
         fixed = P - bool(identities)  # prefix tokens that all inputs share
         self.prefix = nn.Parameter(truncated_normal_(torch.empty(fixed, D), std=1 / math.sqrt(D)))
-        self.core = HierarchicalCore(config, S) if config.core == "hierarchical" else FlatCore(config, S)
+        core = HierarchicalCore if config.core == "hierarchical" else FlatCore
+        self.core = core(config, S, units, length)
         if config.positions == "learned":
             vectors = torch.empty(layout.positions, D)
             self.position_embedding = nn.Parameter(truncated_normal_(vectors, std=1 / math.sqrt(D)))
@@ -299,18 +324,18 @@ class Gram(RecursiveModel):
         context = self.encode(batch.inputs, batch.identity)
         target = self.embed_target(batch.targets) if self.guided else None
         budget = self.budget(batch, state.steps)
-        high, low = state.latent.high, state.latent.low
+        high, low = state.latent.high.detach(), state.latent.low.detach()
         early_target = self._early_target(target)
         proposals, registers = [], []
 
-        with torch.no_grad():  # T - 1 transitions without gradient
-            for t in range(T - 1):
+        for t in range(T - 1):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and t >= T - c.gradient_transitions):
                 proposal, low = self.core(high, low, context, self.rotary)
                 prior, posterior = self._heads(proposal, early_target, budget)
                 high = self._perturb(proposal, _by_role(prior, posterior, batch), noise[:, t])
-                proposals.append(proposal)
-                registers.append(high[:, 0])
-        proposal, low = self.core(high.detach(), low.detach(), context, self.rotary)  # the last, with gradient
+                proposals.append(proposal.detach())
+                registers.append(high[:, 0].detach())
+        proposal, low = self.core(high, low, context, self.rotary)  # the last, with gradient
         prior, posterior = self._heads(proposal, target, budget)
         high = self._perturb(proposal, _by_role(prior, posterior, batch), noise[:, T - 1])
         registers.append(high[:, 0].detach())

@@ -125,12 +125,26 @@ class GridMixer(nn.Module):
 
 
 class Block(nn.Module):
-    """Post-norm block: x <- norm(x + mix(x)); x <- norm(x + SwiGLU(x))."""
+    """Post-norm block: x <- norm(x + mix(x)); x <- norm(x + SwiGLU(x)).
 
-    def __init__(self, mixer: nn.Module, size: int, hidden: int) -> None:
+    Args:
+        start: what the output maps of mixer and SwiGLU are multiplied by before training: a small one begins near
+            the norm alone.
+    """
+
+    def __init__(self, mixer: nn.Module, size: int, hidden: int, start: float = 1.0) -> None:
         super().__init__()
         self.mixer = mixer
         self.mlp = SwiGLU(size, hidden, size)
+        with torch.no_grad():
+            for weight in self.output_maps():
+                weight.mul_(start)
+
+    def output_maps(self) -> list[Tensor]:
+        """The weights that what is added to x passes last."""
+        grids = [m for m in self.modules() if isinstance(m, GridMixer)]
+        last = [m.out.weight for m in self.modules() if isinstance(m, SwiGLU | Attention)]
+        return [*last, *(weight for grid in grids for weight in (grid.near.weight, grid.far.weight))]
 
     def forward(self, x: Tensor, rotary: Tensor | None) -> Tensor:
         x = rms_norm(x + self.mixer(x, rotary))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError, check
-from gram_reasoning.types import IGNORE
+from gram_reasoning.types import IGNORE, Kind
 
 PAD = 0
 
@@ -132,6 +132,15 @@ class Task(ABC):
     """For a task on boards, the characters that stand for each token; the first of them is written."""
     columns: int
     """For a task on boards, cells in a row."""
+    names: int = 0
+    """How many of the last tokens are names that may be exchanged, in input and answer alike, such as digits."""
+
+    @property
+    def units(self) -> tuple[Kind, ...]:
+        """Kinds of groups of positions that the rules are about, such as the rows and the columns; none if there are
+        none. What it says is built into a model with `model.token_mixer` "units".
+        """
+        return ()
 
     def __init__(self, config: Any) -> None:
         self.config = config
