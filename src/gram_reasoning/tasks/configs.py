@@ -101,6 +101,8 @@ class SourceConfig(TaskConfig):
     question and answer, or puzzles as text; either may be gzipped."""
     test: str = "hub"
     """Where test puzzles come from, likewise."""
+    validation: str | None = None
+    """A file of validation puzzles; None takes them out of the training puzzles' source."""
     train_puzzles: int = 1000
     """Training puzzles; from a file they are chosen by the seed."""
     validation_puzzles: int = 200
