@@ -87,12 +87,16 @@ class GaussianHead(nn.Module):
 
     def forward(self, x: Tensor) -> DiagonalGaussian:
         c = self.config
-        none = x.new_zeros((*x.shape[:-1], c.hidden_size)).float()
-        mean = none if self.mu is None else self.mu(x).float()
-        if c.mean_bound is not None:
+        if self.mu is None:
+            mean = torch.zeros(*x.shape[:-1], c.hidden_size, device=x.device)
+        else:
+            mean = self.mu(x).float()
+        if c.mean_bound == 1:
+            mean = mean.tanh()
+        elif c.mean_bound is not None:
             mean = c.mean_bound * (mean / c.mean_bound).tanh()
         if self.sigma is None:
-            return DiagonalGaussian(mean, none if c.guidance == "mean" else none + c.sigma_start)
+            return DiagonalGaussian(mean, mean.new_full((), 0.0 if c.guidance == "mean" else c.sigma_start))
         std = F.softplus(self.sigma(x).float() + self.sigma_offset) + c.sigma_min
         return DiagonalGaussian(mean, std.clamp(max=c.sigma_max))
 
@@ -391,11 +395,11 @@ class Gram(RecursiveModel):
         """The balanced KL, reduced as configured over `counted` tokens, and the true KL in nats: (B,)."""
         assert prior is not None
         assert posterior is not None
-        elements = balanced_kl(posterior, prior, self.config.kl_balance)  # its value is the KL
-        charged = elements.sum(2) if self.config.kl_channels == "sum" else elements.mean(2)
+        nats = balanced_kl(posterior, prior, self.config.kl_balance)  # of each position (B, S); its value is the KL
+        charged = nats if self.config.kl_channels == "sum" else nats / self.config.hidden_size
         # A mean over positions is taken over the answer tokens that count, like the cross-entropy's.
         charged = charged.sum(1) / (1 if self.config.kl_positions == "sum" else counted)
-        return charged, elements.detach().sum((1, 2))
+        return charged, nats.detach().sum(1)
 
     @torch.no_grad()
     def posterior_rollout(self, batch: Batch, steps: int, noise: Tensor) -> dict[str, Tensor]:

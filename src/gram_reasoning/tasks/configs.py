@@ -145,6 +145,9 @@ class SudokuConfig(SourceConfig):
     """Most blanks of a generated puzzle; None means 10 on 4x4, 50 on 9x9."""
     difficulty: Literal["any", "easy", "hard"] = "any"
     """Generated puzzles that naked and hidden singles solve (easy), that take guesses (hard), or any."""
+    reveal: int = 0
+    """Most blanks of a training puzzle that are filled in beforehand, so many and those drawn anew each time: a road
+    from easy puzzles to the ones that are wanted."""
 
     def __post_init__(self) -> None:
         check(self.size in (4, 9), "task.size", self.size, "4 or 9")
