@@ -77,8 +77,9 @@ class _SwiGLU(torch.autograd.Function):
 
 def swiglu(x: Tensor, into: Tensor, back: Tensor) -> Tensor:
     """back(silu(gate) * value) with (gate, value) = into(x), over the last axis; maps (2 H, size) and (size, H)."""
+    product = _product_dtype(x)
     with torch.autocast("cpu", enabled=False):
-        return _SwiGLU.apply(x, into, back, _product_dtype(x))  # pyright: ignore[reportReturnType]
+        return _SwiGLU.apply(x, into, back, product)  # pyright: ignore[reportReturnType]
 
 
 class _HalfBlock(torch.autograd.Function):
@@ -111,8 +112,9 @@ class _HalfBlock(torch.autograd.Function):
 
 def half_block(x: Tensor, into: Tensor, back: Tensor, across: bool = False) -> Tensor:
     """RMSNorm(x + SwiGLU(x)) for x (B, S, D) by the maps of `swiglu`, which runs over S if `across`, else over D."""
+    product = _product_dtype(x)
     with torch.autocast("cpu", enabled=False):
-        return _HalfBlock.apply(x, into, back, _product_dtype(x), across)  # pyright: ignore[reportReturnType]
+        return _HalfBlock.apply(x, into, back, product, across)  # pyright: ignore[reportReturnType]
 
 
 class _AddNorm(torch.autograd.Function):
