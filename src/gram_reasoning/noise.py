@@ -97,9 +97,8 @@ def normal(keys_B: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Standard normal numbers, float32 (B, *shape); row b depends on key b alone."""
     count = math.prod(shape)
     if keys_B.device.type == "cpu" and not torch.compiler.is_compiling():  # a piece at a time stays in the cache
-        return torch.cat([_normal(part, count) for part in keys_B.split(max(1, PIECE // max(1, count)))]).view(
-            -1, *shape
-        )
+        parts = [_normal(part, count) for part in keys_B.split(max(1, PIECE // max(1, count)))]
+        return torch.cat(parts).reshape(len(keys_B), *shape)
     return _normal(keys_B, count).reshape(len(keys_B), *shape)
 
 
