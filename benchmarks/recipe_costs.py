@@ -19,7 +19,7 @@ from gram_reasoning.recipes import RECIPES, get_recipe
 def cost(name: str, rate: float, share: float) -> dict[str, Any]:
     recipe = get_recipe(name)
     task = TASKS[recipe.task.kind](recipe.task)
-    step = Counter(recipe.model, task.length, task.vocab, recipe.train.batch_size).training_step()
+    step = Counter.of(recipe.model, task, recipe.train.batch_size).training_step()
     total = step.operations * recipe.train.steps
     return {
         "steps": recipe.train.steps,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from gram_reasoning.config import GramConfig
 from gram_reasoning.nn.layouts import patches_of
+from gram_reasoning.tasks.base import Task
 
 BYTES = 2
 """Of a bfloat16 number."""
@@ -54,6 +55,15 @@ class Counter:
     length: int
     vocab: int
     rows: int
+    units: int = 0
+    """Units of all kinds together (Task.units)."""
+    names: int = 0
+    """See Task.names."""
+
+    @classmethod
+    def of(cls, config: GramConfig, task: Task, rows: int) -> "Counter":
+        """What B rows of a task cost."""
+        return cls(config, task.length, task.vocab, rows, sum(map(len, task.units)), task.names)
 
     @property
     def positions(self) -> int:
@@ -62,11 +72,13 @@ class Counter:
     @property
     def answer_positions(self) -> int:
         """Latent positions that are decoded."""
-        return patches_of(self.length) if self.config.layout == "patches" else self.length
+        if self.config.layout == "patches":
+            return patches_of(self.length)
+        return self.length * (self.names if self.config.layout == "symbols" else 1)
 
     def embedding(self) -> Cost:
         """The convolutions over an image and the map of its patches; a table of tokens costs nothing."""
-        if self.config.layout == "tokens":
+        if self.config.layout != "patches":
             return Cost()
         C, patches = self.config.patch_channels, self.rows * self.answer_positions
         convolutions = product(4 * patches, 25, C) + product(4 * patches, 25 * C, C)
@@ -81,6 +93,11 @@ class Counter:
             mixer += product(S, E, S, heads) + product(S, S, E, heads)
         elif c.token_mixer == "grid":
             mixer = product(B * self.answer_positions, 9 * D, D) + product(B, D, D)
+        elif c.token_mixer == "units":
+            each = self.answer_positions // self.length
+            mixer = product(self.units, self.length, each * D, B) + product(self.length, self.units, each * D, B)
+            mixer += swiglu(B * self.units * each, D, c.mixer_size, D) + product(B, D, D)
+            mixer += swiglu(B * self.length, D, c.mixer_size, D) if each > 1 else Cost()
         else:
             mixer = swiglu(B * D, S, c.mixer_size, S)
         return c.num_layers * (mixer + swiglu(B * S, D, c.mlp_size, D))
@@ -108,7 +125,7 @@ class Counter:
 
     def decoder(self) -> Cost:
         c, rows = self.config, self.rows * self.answer_positions
-        told = self.vocab * (4 if c.layout == "patches" else 1)
+        told = {"patches": 4 * self.vocab, "symbols": 1}.get(c.layout, self.vocab)
         if c.decoder == "linear":
             return product(rows, c.hidden_size, told)
         return swiglu(rows, c.hidden_size, c.mlp_size, told)

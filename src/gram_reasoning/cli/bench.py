@@ -130,7 +130,7 @@ def _step(recipe: Recipe, device: Any, rates: dict[str, float], repeats: int) ->
     trainer = Trainer(recipe, task, build_model(recipe, task), Path("unwritten"), Processes(device=device))
     (first,) = seconds(trainer.train_step, device, 1, warmup=0)
     times = summary(seconds(trainer.train_step, device, repeats))
-    cost = Counter(recipe.model, task.length, task.vocab, recipe.train.batch_size).training_step()
+    cost = Counter.of(recipe.model, task, recipe.train.batch_size).training_step()
     rate = rates[recipe.train.precision]
     return {
         "batch_size": recipe.train.batch_size,
