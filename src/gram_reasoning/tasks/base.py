@@ -135,12 +135,9 @@ class Task(ABC):
     names: int = 0
     """How many of the last tokens are names that may be exchanged, in input and answer alike, such as digits."""
 
-    @property
-    def units(self) -> tuple[Kind, ...]:
-        """Kinds of groups of positions that the rules are about, such as the rows and the columns; none if there are
-        none. What it says is built into a model with `model.token_mixer` "units".
-        """
-        return ()
+    units: Sequence[Kind] = ()
+    """Kinds of groups of positions that the rules are about, such as the rows and the columns; built into a model with
+    `model.token_mixer` "units"."""
 
     def __init__(self, config: Any) -> None:
         self.config = config

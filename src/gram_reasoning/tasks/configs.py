@@ -154,6 +154,7 @@ class SudokuConfig(SourceConfig):
         super().__post_init__()
         check(self.train != "hub" or self.size == 9, "task.train", self.train, "generated or a file for 4x4 boards")
         check(self.test != "hub" or self.size == 9, "task.test", self.test, "generated or a file for 4x4 boards")
+        check(self.reveal >= 0, "task.reveal", self.reveal, "at least 0")
         some = self.generates or self.difficulty == "any"
         check(some, "task.difficulty", self.difficulty, "any, unless puzzles are generated")
         for name in ("min_blanks", "max_blanks"):

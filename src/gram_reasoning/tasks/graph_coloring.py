@@ -19,7 +19,6 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.tasks.base import PAD, Block, Problems
 from gram_reasoning.tasks.configs import GraphColoringConfig
 from gram_reasoning.tasks.splits import HeldOutTask, hashed
-from gram_reasoning.types import Kind
 
 NO_EDGE, EDGE, FIRST_COLOR = 1, 2, 3
 
@@ -51,14 +50,9 @@ class GraphColoring(HeldOutTask):
         self.length = self.edges + (n if appended else 0)
         self._edge_places = slice(0, self.edges)
         self._color_places = self.counted = slice(self.edges, self.length) if appended else slice(0, n)
-
-    @property
-    def units(self) -> tuple[Kind, ...]:
-        """The vertices: each holds the edges that end there and, where it has a position of its own, its colour."""
-        ends = self.ends.T.tolist()
-        edges = [[place for place, pair in enumerate(ends) if vertex in pair] for vertex in range(self.vertices)]
-        own = [[self.edges + vertex] if self.length > self.edges else [] for vertex in range(self.vertices)]
-        return ([edge + color for edge, color in zip(edges, own, strict=True)],)
+        # The vertices: each holds the edges that end there and, where it has a position of its own, its colour.
+        at = [(self.ends == vertex).any(0).nonzero()[:, 0].tolist() for vertex in range(n)]
+        self.units = ([[*places, *([self.edges + v] if appended else [])] for v, places in enumerate(at)],)
 
     # -- rules -------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,6 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.tasks.base import Block, Problems
 from gram_reasoning.tasks.configs import NQueensConfig
 from gram_reasoning.tasks.splits import HeldOutTask
-from gram_reasoning.types import Kind
 
 EMPTY, QUEEN = 1, 2
 
@@ -65,12 +64,8 @@ class NQueens(HeldOutTask):
         incidence = torch.zeros(4, 2 * self.size - 1, self.length)
         incidence[kinds, lines, cells.repeat(4)] = 1
         self._incidence = incidence
-
-    @property
-    def units(self) -> tuple[Kind, ...]:
-        """Rows, columns, rising and falling diagonals."""
-        lines = [[line.nonzero()[:, 0].tolist() for line in kind] for kind in self._incidence]
-        return tuple([unit for unit in kind if unit] for kind in lines)
+        kinds = [[line.nonzero()[:, 0].tolist() for line in kind] for kind in incidence]
+        self.units = tuple([unit for unit in kind if unit] for kind in kinds)
 
     # -- rules -------------------------------------------------------------------------------------------------
 

@@ -57,6 +57,7 @@ class SourcedTask(Task):
             files = {part: self._file(part) for part in ("train", "test", "validation")}
             sums = {part: file_sha256(path) for part, path in files.items() if path is not None}
             settings = {"task": self.name, "split": name, **asdict(self.config), "sha256": sums, "augment": None}
+            settings.pop("reveal", None)  # of training alone, as augment
             self._splits[name] = prepared(f"{self.name}-{name}", settings, lambda: self._make(name, files))
         return self._splits[name]
 

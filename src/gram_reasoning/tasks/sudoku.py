@@ -17,7 +17,6 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.tasks.base import Block, Problems, Task
 from gram_reasoning.tasks.configs import SudokuConfig
 from gram_reasoning.tasks.sources import SourcedTask
-from gram_reasoning.types import Kind
 
 BLANK, ONE = 1, 2
 BLANKS = ".0_*"
@@ -40,11 +39,7 @@ class SudokuBoards(Task):
         self._units = torch.stack([(self._unit_of == u).any(0).nonzero()[:, 0] for u in range(3 * n)])  # (3 n, n)
 
         self.names = n
-
-    @property
-    def units(self) -> tuple[Kind, ...]:
-        """Rows, columns, boxes."""
-        return tuple(kind.tolist() for kind in self._units.split(self.size))
+        self.units = tuple(kind.tolist() for kind in self._units.split(n))  # rows, columns, boxes
 
     # -- rules -------------------------------------------------------------------------------------------------
 
