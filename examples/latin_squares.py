@@ -20,6 +20,7 @@ from gram_reasoning.tasks.text import BoardText
 
 ORDER = 4
 BLANK, ONE = 1, 2  # tokens: 0 pads, 1 is a blank cell, 2 to 5 are the symbols 1 to 4
+CELLS = torch.arange(ORDER * ORDER).view(ORDER, ORDER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,8 @@ class Latin(HeldOutTask, BoardText):
     name = "latin"
     length, vocab, columns = ORDER * ORDER, ONE + ORDER, ORDER
     symbols = ("?", ".", "1", "2", "3", "4")  # how each token is written
+    names = ORDER  # the last tokens may be exchanged
+    units = tuple(tuple(map(tuple, kind)) for kind in (CELLS.tolist(), CELLS.T.tolist()))  # rows, columns
 
     def __init__(self, config: LatinConfig) -> None:
         super().__init__(config)

@@ -16,10 +16,13 @@ from gram_reasoning.types import Shape
 from helpers import UNLIMITED, mixed_step, tiny_config
 
 ROWS, LENGTH = 6, 9
+UNITS = ([[0, 1, 2], [3, 4, 5], [6, 7, 8]], [[0, 4, 8], [2, 4, 6]])
 VARIANTS: list[dict[str, Any]] = [
     {},
     {"token_mixer": "mlp", "decoder": "swiglu"},
     {"token_mixer": "grid"},
+    {"token_mixer": "units"},
+    {"token_mixer": "units", "layout": "symbols"},
     {"core": "flat", "target_entry": "sum"},
     {"posterior_transitions": "last", "charged_transitions": "all"},
     {"sigma_learned": True, **UNLIMITED},
@@ -32,7 +35,10 @@ VARIANTS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("changes", VARIANTS)
 def test_a_model_without_numbers_costs_what_it_costs_with_them(changes: dict[str, Any]):
-    config, shape = tiny_config(hidden_size=32, mlp_size=48, transitions=3, **changes), Shape(length=LENGTH, vocab=3)
+    config, shape = (
+        tiny_config(hidden_size=32, mlp_size=48, transitions=3, **changes),
+        Shape(length=LENGTH, vocab=3, units=UNITS, names=2),
+    )
     model = Gram(config, shape)
     batch, carry, draws, referee = mixed_step(model, ROWS)
     with FlopCounterMode(display=False) as seen:

@@ -58,7 +58,7 @@ def build_task(recipe: Recipe) -> Task:
 def build_model(recipe: Recipe, task: Task) -> Model:
     """The recipe's model with fresh weights, drawn from the recipe's seed."""
     identities = task.identities if isinstance(task, Demonstrations) else 0
-    shape = Shape(length=task.length, vocab=task.vocab, identities=identities)
+    shape = Shape(length=task.length, vocab=task.vocab, identities=identities, units=task.units, names=task.names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.train.seed)
         return MODELS[recipe.model.kind](recipe.model, shape)

@@ -96,9 +96,20 @@ def permutation(keys_B: Tensor, size: int) -> Tensor:
 def normal(keys_B: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Standard normal numbers, float32 (B, *shape); row b depends on key b alone."""
     count = math.prod(shape)
+    if keys_B.device.type == "cpu" and not torch.compiler.is_compiling():  # a piece at a time stays in the cache
+        parts = [_normal(part, count) for part in keys_B.split(max(1, PIECE // max(1, count)))]
+        return torch.cat(parts).reshape(len(keys_B), *shape)
+    return _normal(keys_B, count).reshape(len(keys_B), *shape)
+
+
+PIECE = 2**17
+"""Numbers that are drawn at once on a CPU."""
+
+
+def _normal(keys_B: Tensor, count: int) -> Tensor:
     half = (count + 1) // 2
     bits = _bits(keys_B, 2 * half)
     radius = ((bits[:, :half] >> 8) & 0xFFFFFF).float().add_(1.0).mul_(2.0**-24).log_().mul_(-2.0).sqrt_()
     angle = ((bits[:, half:] >> 8) & 0xFFFFFF).float().mul_(2.0**-24 * 2.0 * math.pi)
     pairs = torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)
-    return pairs[:, :count].reshape(len(keys_B), *shape)
+    return pairs[:, :count]

@@ -5,12 +5,16 @@ S = P + L latent positions, D channels, V vocabulary, T transitions of a supervi
 N samples of an input, n solutions of an input.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
 from gram_reasoning.trees import Tree
+
+Kind = Sequence[Sequence[int]]
+"""Units of one kind, such as all rows of a board: for each the positions that belong to it."""
 
 IGNORE = -100
 """Target value of positions that carry no loss."""
@@ -26,6 +30,10 @@ class Shape:
     """V, token values."""
     identities: int = 0
     """Rows of the table of identities, for a task whose inputs belong to something that is learnt (ARC)."""
+    units: Sequence[Kind] = ()
+    """See Task.units."""
+    names: int = 0
+    """See Task.names."""
 
 
 @dataclass(frozen=True)

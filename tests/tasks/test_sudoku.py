@@ -110,6 +110,27 @@ def test_symmetries(size: int):
     assert plain.augment(inputs, solutions, key)[0] is inputs
 
 
+@pytest.mark.parametrize("size", [4, 9])
+def test_revealed_blanks(size: int):
+    """Up to so many blanks are filled in, with what the solution holds; every number of them comes."""
+    most = 3
+    puzzle = Sudoku(SudokuConfig(**({"size": size, **FOUR} | {"size": size, "augment": False, "reveal": most})))
+    problems = puzzle.split("train")
+    index = torch.arange(len(problems)).repeat(20)
+    inputs = problems.inputs[index].long()
+    solution = problems.solution(index, torch.zeros_like(index))
+    seen, solved = puzzle.augment(inputs, solution[:, None], noise.keys(0, "test", torch.arange(len(index))))
+    assert torch.equal(solved[:, 0], solution)
+    changed = seen != inputs
+    assert torch.equal(changed, changed & (inputs == 1))
+    assert torch.equal(seen[changed], solution[changed])
+    blanks, number = (inputs == 1).sum(1), changed.sum(1)
+    for wanted in range(most + 1):
+        share = float((number[blanks >= most] == wanted).float().mean())
+        assert share == pytest.approx(1 / (most + 1), abs=0.05)
+    assert bool((number <= blanks).all())
+
+
 def test_number_of_solutions():
     for size in (4, 9):
         problems = task(size).split("test")
@@ -199,6 +220,23 @@ def test_files(files: dict[str, Path]):
     with pytest.raises(UserError, match=r"30 puzzles to choose from, expected 105"):
         from_files(files, train_puzzles=100).split("train")
     assert len(from_files(files, test_puzzles=4).split("test")) == 4
+
+
+def test_validation_puzzles_of_their_own_file(files: dict[str, Path], tmp_path: Path):
+    full = boards(9, 60)[40:]
+    ids = noise.keys(9, "test", torch.arange(20)).numpy().view(np.uint64)
+    rows = list(zip(map(text, sudoku_solver.dig(full, ids, np.full(20, 30))), map(text, full), strict=True))
+    with gzip.open(files["train"], "rt") as lines:
+        shared = [
+            (fields[1], fields[2]) for fields in (line.split(",") for line in list(lines)[12:15])
+        ]  # of the training file, not tests
+    own = write_csv(tmp_path / "validation.csv", [*rows, *shared])
+    puzzle = from_files(files, validation=str(own), validation_puzzles=23, train_puzzles=27)
+    parts = {name: {tuple(t) for t in puzzle.split(name).inputs.tolist()} for name in SPLITS}
+    assert {name: len(part) for name, part in parts.items()} == {"train": 27, "validation": 23, "test": 10}
+    assert not parts["train"] & parts["validation"], "puzzles of both files are left out of training"
+    with pytest.raises(UserError, match=r"validation none: no such file"):
+        from_files(files, validation="none").split("validation")
 
 
 def test_puzzles_with_several_solutions(files: dict[str, Path]):
@@ -313,6 +351,7 @@ BAD_CONFIGS: list[tuple[dict[str, Any], str]] = [
     ({"max_blanks": 20}, r"task\.max_blanks: got 20, expected nothing, unless"),
     ({"difficulty": "easy"}, r"task\.difficulty"),
     ({"train_puzzles": 0}, r"task\.train_puzzles"),
+    ({"reveal": -1}, r"task\.reveal"),
 ]
 
 

@@ -38,20 +38,25 @@ class GramConfig(ModelConfig):
     low_steps: int = 4  # K
     """Low-level steps in a transition."""
     transitions: int = 3  # T
-    """Transitions in a supervision step; the gradient flows through the last."""
+    """Transitions in a supervision step."""
+    gradient_transitions: int = 1
+    """Transitions, the last of a supervision step, that the gradient flows through (the paper: 1)."""
     supervision_steps: int = 16  # N_sup
     """Supervision steps of a training trajectory."""
     core: Literal["hierarchical", "flat"] = "hierarchical"
     """Two latents and two networks, or one of each (the ablation)."""
-    token_mixer: Literal["attention", "mlp", "grid"] = "attention"
-    """How tokens see each other: attention, a SwiGLU over the sequence axis, or, on a square board, a 3x3 convolution
-    beside the mean of all (not in the paper)."""
+    token_mixer: Literal["attention", "mlp", "grid", "units"] = "attention"
+    """How tokens see each other: attention, a SwiGLU over the sequence axis, or, not in the paper, on a square board a
+    3x3 convolution beside the mean of all, or sums over the units that a task names, such as rows and columns."""
+    block_start: float = 1.0
+    """What the output maps of mixer and SwiGLU are multiplied by before training."""
     positions: Literal["rope", "learned"] = "rope"
     """Rotary positions in attention, or a learned vector for each position added to e_x."""
     qk_norm: bool = False
     """RMS-normalise queries and keys."""
-    layout: Literal["tokens", "patches"] = "tokens"
-    """A latent position for each token, or, for images, one for each 2x2 patch behind two convolutions."""
+    layout: Literal["tokens", "patches", "symbols"] = "tokens"
+    """A latent position for each token; for images, one for each 2x2 patch behind two convolutions; where names such as
+    digits may be exchanged, one for each token and name."""
     patch_channels: int = 32
     """Channels of those convolutions (layout "patches" only)."""
     decoder: Literal["linear", "swiglu"] = "linear"
@@ -107,6 +112,9 @@ class GramConfig(ModelConfig):
             check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
         for name in ("num_layers", "low_steps", "transitions", "supervision_steps"):
             check(1 <= getattr(self, name) <= 10_000, f"model.{name}", getattr(self, name), "1 to 10000")
+        deep = self.gradient_transitions
+        check(1 <= deep <= self.transitions, "model.gradient_transitions", deep, "1 to model.transitions")
+        check(self.block_start >= 0, "model.block_start", self.block_start, "at least 0")
         channels = self.patch_channels
         check(channels >= 8 and channels % 8 == 0, "model.patch_channels", channels, "a multiple of 8")
         head = self.hidden_size / self.num_heads
@@ -126,7 +134,8 @@ class GramConfig(ModelConfig):
 
     def small(self) -> Self:
         tiny = {"hidden_size": 32, "num_heads": 2, "mlp_size": 32, "mixer_size": 16}
-        return replace(self, **tiny, low_steps=1, transitions=2, supervision_steps=2)
+        deep = min(2, self.gradient_transitions)
+        return replace(self, **tiny, low_steps=1, transitions=2, gradient_transitions=deep, supervision_steps=2)
 
 
 MODEL_KINDS: dict[str, type[ModelConfig]] = {config.kind: config for config in (GramConfig,)}

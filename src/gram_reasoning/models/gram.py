@@ -208,11 +208,11 @@ class Gram(TokenModel, RecursiveModel):
         context, view = self.encode(batch.inputs, batch.identity), self.view(batch)
         z = Latent(carry.high.detach(), carry.low.detach())
         early, registers = [], []
-        with torch.no_grad():  # T - 1 transitions without gradient
-            for t in range(T - 1):
+        for t in range(T - 1):  # without gradient, but for the last of them if more than one transition has it
+            with torch.set_grad_enabled(torch.is_grad_enabled() and t >= T - c.gradient_transitions):
                 z, passed = self.transition(z, context, noise[:, t], self.early(view))
-                early.append(passed.proposal)
-                registers.append(z.high[:, 0])
+                early.append(passed.proposal.detach())
+                registers.append(z.high[:, 0].detach())
         z, last = self.transition(z, context, noise[:, T - 1], view)  # the last, with gradient
         registers.append(z.high[:, 0].detach())
 
@@ -255,11 +255,11 @@ class Gram(TokenModel, RecursiveModel):
         """The balanced KL, reduced as configured for answers of so many tokens, and the true KL in nats: (B,)."""
         assert prior is not None
         assert posterior is not None
-        elements = balanced_kl(posterior, prior, self.config.kl_balance)  # its value is the KL
-        charged = elements.sum(2) if self.config.kl_channels == "sum" else elements.mean(2)
+        nats = balanced_kl(posterior, prior, self.config.kl_balance)  # of each position (B, S); its value is the KL
+        charged = nats if self.config.kl_channels == "sum" else nats / self.config.hidden_size
         # A mean over positions is taken over the answer tokens that count, like the cross-entropy's.
         charged = charged.sum(1) / (1 if self.config.kl_positions == "sum" else tokens)
-        return charged, elements.detach().sum((1, 2))
+        return charged, nats.detach().sum(1)
 
     @torch.no_grad()
     def diagnostics(self, batch: Batch, noise: Tensor, weights: dict[str, float]) -> dict[str, Tensor]:

@@ -17,7 +17,8 @@ from gram_reasoning.models.configs import GramConfig
 from gram_reasoning.nn.distributions import DiagonalGaussian
 from gram_reasoning.nn.identity import IdentityTable
 from gram_reasoning.nn.layers import Attention, Block, GridMixer, SequenceMLP, SwiGLU, rotary_table, truncated_normal_
-from gram_reasoning.nn.layouts import PatchLayout, TokenLayout
+from gram_reasoning.nn.layouts import PatchLayout, SymbolLayout, TokenLayout
+from gram_reasoning.nn.units import UnitsMixer
 from gram_reasoning.types import Shape
 
 # -- tables ----------------------------------------------------------------------------------------------------
@@ -30,17 +31,24 @@ def _square(positions: int) -> bool:
     return math.isqrt(positions) ** 2 == positions
 
 
-def _grid(c: Sizes, prefix: int, positions: int) -> nn.Module:
+def _grid(c: Sizes, shape: Shape, positions: int) -> nn.Module:
     check(_square(positions), "model.token_mixer", "grid", "attention or mlp, unless a task is about square boards")
-    return GridMixer(c.hidden_size, prefix, positions)
+    return GridMixer(c.hidden_size, c.prefix_tokens, positions)
 
 
-MIXERS: dict[str, Callable[[Sizes, int, int], nn.Module]] = {
-    "attention": lambda c, prefix, positions: Attention(c.hidden_size, c.num_heads, c.qk_norm),
-    "mlp": lambda c, prefix, positions: SequenceMLP(prefix + positions, c.mixer_size),
+def _units(c: Sizes, shape: Shape, positions: int) -> nn.Module:
+    check(bool(shape.units), "model.token_mixer", "units", "another, unless a task has units")
+    each = positions // shape.length
+    return UnitsMixer(c.hidden_size, c.mixer_size, c.prefix_tokens, shape.length, shape.units, each)
+
+
+MIXERS: dict[str, Callable[[Sizes, Shape, int], nn.Module]] = {
+    "attention": lambda c, shape, positions: Attention(c.hidden_size, c.num_heads, c.qk_norm),
+    "mlp": lambda c, shape, positions: SequenceMLP(c.prefix_tokens + positions, c.mixer_size),
     "grid": _grid,
+    "units": _units,
 }
-"""How tokens see each other, by the name in a config; made from it, the prefix tokens and the layout's positions."""
+"""How tokens see each other, by the name in a config; made from it, the task's shape and the layout's positions."""
 
 
 def _patches(c: Sizes, shape: Shape) -> PatchLayout:
@@ -49,9 +57,16 @@ def _patches(c: Sizes, shape: Shape) -> PatchLayout:
     return PatchLayout(shape.length, shape.vocab, c.hidden_size, c.patch_channels)
 
 
+def _symbols(c: Sizes, shape: Shape) -> SymbolLayout:
+    check(bool(shape.names), "model.layout", "symbols", "tokens, unless a task has names")
+    check(c.token_mixer == "units", "model.token_mixer", c.token_mixer, 'units in layout "symbols"')
+    return SymbolLayout(shape.length, shape.vocab, c.hidden_size, shape.names)
+
+
 LAYOUTS: dict[str, Callable[[Sizes, Shape], Any]] = {
     "tokens": lambda c, shape: TokenLayout(shape.length, shape.vocab, c.hidden_size),
     "patches": _patches,
+    "symbols": _symbols,
 }
 """How tokens stand at positions, by the name in a config."""
 
@@ -84,7 +99,7 @@ class TokenModel(Model):
 
     def network(self) -> "Network":
         """A stack of blocks over all positions."""
-        return Network(self.sizes, self.sizes.prefix_tokens, self.layout.positions)
+        return Network(self.sizes, self.shape, self.layout.positions)
 
     def add_positions(self) -> None:
         """A learned vector for each position, added to e_x, or the table that turns queries and keys."""
@@ -114,12 +129,12 @@ class TokenModel(Model):
 class Network(nn.Module):
     """A stack of post-norm blocks over the sum of its inputs, (B, S, D) -> (B, S, D)."""
 
-    def __init__(self, config: Sizes, prefix: int, positions: int) -> None:
+    def __init__(self, config: Sizes, shape: Shape, positions: int) -> None:
         super().__init__()
-        mixer = chosen(MIXERS, "token_mixer", config.token_mixer)
-        D, hidden = config.hidden_size, config.mlp_size
-        layers = (Block(mixer(config, prefix, positions), D, hidden) for _ in range(config.num_layers))
-        self.blocks = nn.ModuleList(layers)
+        mixer, D = chosen(MIXERS, "token_mixer", config.token_mixer), config.hidden_size
+        self.blocks = nn.ModuleList()
+        for _ in range(config.num_layers):
+            self.blocks.append(Block(mixer(config, shape, positions), D, config.mlp_size, config.block_start))
 
     def forward(self, x: Tensor, rotary: Tensor | None) -> Tensor:
         for block in self.blocks:
@@ -184,11 +199,15 @@ class GaussianHead(nn.Module):
 
     def forward(self, x: Tensor) -> DiagonalGaussian:
         c = self.config
-        none = x.new_zeros((*x.shape[:-1], c.hidden_size)).float()
-        mean = none if self.mu is None else self.mu(x).float()
-        if c.mean_bound is not None:
+        if self.mu is None:
+            mean = torch.zeros(*x.shape[:-1], c.hidden_size, device=x.device)
+        else:
+            mean = self.mu(x).float()
+        if c.mean_bound == 1:
+            mean = mean.tanh()
+        elif c.mean_bound is not None:
             mean = c.mean_bound * (mean / c.mean_bound).tanh()
         if self.sigma is None:
-            return DiagonalGaussian(mean, none if c.guidance == "mean" else none + c.sigma_start)
+            return DiagonalGaussian(mean, mean.new_full((), 0.0 if c.guidance == "mean" else c.sigma_start))
         std = F.softplus(self.sigma(x).float() + self.sigma_offset) + c.sigma_min
         return DiagonalGaussian(mean, std.clamp(max=c.sigma_max))

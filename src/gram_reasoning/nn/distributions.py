@@ -5,17 +5,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gram_reasoning.nn import fused
+
 
 @dataclass(frozen=True)
 class DiagonalGaussian:
-    """Independent normal numbers with mean and standard deviation of one shape, float32."""
+    """Independent normal numbers, float32."""
 
     mean: Tensor
     std: Tensor
+    """Of the mean's shape, or one number () for all."""
 
     def sample(self, noise: Tensor) -> Tensor:
         """Mean + std * noise, for standard normal noise of the same shape."""
-        return self.mean + self.std * noise
+        return torch.addcmul(self.mean, self.std, noise)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density of each element, in nats."""
@@ -26,7 +29,7 @@ class DiagonalGaussian:
         """KL(self || other) of each element, in nats."""
         ratio = (self.std / other.std).square()
         shift = ((self.mean - other.mean) / other.std).square()
-        return 0.5 * (ratio + shift - 1 - ratio.log())
+        return 0.5 * (shift + (ratio - 1 - ratio.log()))
 
     def within(self, center: "DiagonalGaussian", nats_B: Tensor) -> "DiagonalGaussian":
         """The Gaussian of the center's std whose mean is ours, drawn towards the center's by the least that it takes.
@@ -34,6 +37,8 @@ class DiagonalGaussian:
         Its KL to the center, summed over all axes but the first, is at most `nats` for each row. With one std the
         KL is a squared distance, so the mean moves along a line and the rule is exact.
         """
+        if center.std.ndim == 0 and not center.mean.requires_grad and fused.applies(self.mean):
+            return DiagonalGaussian(fused.within(self.mean, center.mean, center.std, nats_B), center.std)
         shift = self.mean - center.mean
         spent = (0.5 * (shift / center.std).square().flatten(1).sum(1)).clamp(min=1e-12)
         scale = (torch.minimum(nats_B, spent) / spent).sqrt()
@@ -45,14 +50,17 @@ class DiagonalGaussian:
 
 def where(condition: Tensor, input: DiagonalGaussian, other: DiagonalGaussian) -> DiagonalGaussian:
     """`input` where the condition holds, `other` elsewhere, as torch.where."""
-    mean = torch.where(condition, input.mean, other.mean)
-    return DiagonalGaussian(mean, torch.where(condition, input.std, other.std))
+    std = input.std if input.std is other.std else torch.where(condition, input.std, other.std)
+    return DiagonalGaussian(torch.where(condition, input.mean, other.mean), std)
 
 
 def balanced_kl(posterior: DiagonalGaussian, prior: DiagonalGaussian, balance: float) -> Tensor:
-    """Balance * KL(sg(q) || p) + (1 - balance) * KL(q || sg(p)), elementwise (Hafner et al. 2021).
+    """Balance * KL(sg(q) || p) + (1 - balance) * KL(q || sg(p)), summed over the last axis (Hafner et al. 2021).
 
     Its value is KL(q || p); only the shares of the gradient differ: `balance` trains the prior towards the
     posterior, the rest holds the posterior to the prior.
     """
-    return balance * posterior.detach().kl(prior) + (1 - balance) * posterior.kl(prior.detach())
+    if posterior.std is prior.std and prior.std.ndim == 0 and fused.applies(prior.mean):
+        return fused.balanced_kl(posterior.mean, prior.mean, prior.std, balance)
+    elements = balance * posterior.detach().kl(prior) + (1 - balance) * posterior.kl(prior.detach())
+    return elements.sum(-1)

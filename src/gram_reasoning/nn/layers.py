@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gram_reasoning.nn import fused
+
 
 def truncated_normal_(weight: Tensor, std: float) -> Tensor:
     """Fill with a normal distribution cut at two standard deviations, its own `std` after the cut as given."""
@@ -39,7 +41,14 @@ class SwiGLU(nn.Module):
         self.gate_value = Linear(size_in, 2 * hidden)
         self.out = Linear(hidden, size_out)
 
+    @property
+    def maps(self) -> tuple[Tensor, Tensor]:
+        """The weights into the hidden layer, those of the gate first, and back."""
+        return self.gate_value.weight, self.out.weight
+
     def forward(self, x: Tensor) -> Tensor:
+        if fused.applies(x):
+            return fused.swiglu(x, *self.maps)
         gate, value = self.gate_value(x).chunk(2, dim=-1)
         return self.out(F.silu(gate) * value)
 
@@ -125,13 +134,33 @@ class GridMixer(nn.Module):
 
 
 class Block(nn.Module):
-    """Post-norm block: x <- norm(x + mix(x)); x <- norm(x + SwiGLU(x))."""
+    """Post-norm block: x <- norm(x + mix(x)); x <- norm(x + SwiGLU(x)).
 
-    def __init__(self, mixer: nn.Module, size: int, hidden: int) -> None:
+    Args:
+        start: what the output maps of mixer and SwiGLU are multiplied by before training: a small one begins near
+            the norm alone.
+    """
+
+    def __init__(self, mixer: nn.Module, size: int, hidden: int, start: float = 1.0) -> None:
         super().__init__()
         self.mixer = mixer
         self.mlp = SwiGLU(size, hidden, size)
+        with torch.no_grad():
+            for weight in self.output_maps():
+                weight.mul_(start)
+
+    def output_maps(self) -> list[Tensor]:
+        """The weights that what is added to x passes last."""
+        grids = [m for m in self.modules() if isinstance(m, GridMixer)]
+        last = [m.out.weight for m in self.modules() if isinstance(m, SwiGLU | Attention)]
+        return [*last, *(weight for grid in grids for weight in (grid.near.weight, grid.far.weight))]
 
     def forward(self, x: Tensor, rotary: Tensor | None) -> Tensor:
+        if fused.applies(x):
+            if isinstance(self.mixer, SequenceMLP):
+                x = fused.half_block(x, *self.mixer.mlp.maps, across=True)
+            else:
+                x = fused.add_norm(x, self.mixer(x, rotary))
+            return fused.half_block(x, *self.mlp.maps)
         x = rms_norm(x + self.mixer(x, rotary))
         return rms_norm(x + self.mlp(x))

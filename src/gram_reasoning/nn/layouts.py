@@ -14,6 +14,8 @@ from gram_reasoning.nn.layers import Linear, truncated_normal_
 
 GROUPS = 8
 """Of each GroupNorm."""
+NEVER = -30.0
+"""Logit of a token that no answer holds."""
 
 
 def patches_of(pixels: int) -> int:
@@ -36,6 +38,36 @@ class TokenLayout:
 
     def read(self, outputs: Tensor) -> Tensor:
         return outputs
+
+
+class SymbolLayout:
+    """A position for each token and symbol, for tasks whose last tokens are names that may be exchanged: digits, say.
+
+    A position knows whether its token holds this symbol, another, or which token that is none; it tells one number,
+    how likely its symbol is. With a mixer that treats all positions of a token alike the model does not know the
+    symbols apart, so what it learns for one it knows for all.
+
+    Args:
+        symbols: Q, how many of the last tokens are symbols.
+    """
+
+    def __init__(self, length: int, vocab: int, size: int, symbols: int) -> None:
+        self.length, self.others, self.symbols = length, vocab - symbols, symbols
+        self.positions, self.outputs, self.size = length * symbols, 1, size
+
+    def embedding(self, std: float) -> nn.Parameter:
+        return nn.Parameter(truncated_normal_(torch.empty(self.others + 2, self.size), std=std))
+
+    def embed(self, tokens: Tensor, table: nn.Parameter) -> Tensor:
+        """Zero where there is no token."""
+        symbol = torch.arange(self.symbols, device=tokens.device) + self.others
+        token = tokens[..., None]
+        row = torch.where(token < self.others, token, self.others + (token != symbol).long())
+        seen = F.embedding(row.clamp(min=0), table) * (token >= 0)[..., None]
+        return seen.flatten(1, 2)
+
+    def read(self, outputs: Tensor) -> Tensor:
+        return F.pad(outputs.unflatten(1, (self.length, self.symbols))[..., 0], (self.others, 0), value=NEVER)
 
 
 class PatchLayout:

@@ -96,6 +96,28 @@ def nqueens8_pocket() -> Recipe:
     )
 
 
+def nqueens8_units() -> Recipe:
+    """nqueens8-pocket that knows what rows, columns and diagonals are."""
+    base = nqueens8_pocket()
+    return replace(
+        base,
+        name="nqueens8-units",
+        summary="8x8 with a mixer over rows, columns and diagonals (not in the paper), on one CPU core.",
+        model=replace(base.model, token_mixer="units", block_start=0.1, prefix_tokens=4),
+    )
+
+
+def nqueens10_units() -> Recipe:
+    """10x10, the paper's inputs, by the same model."""
+    base = nqueens8_units()
+    return replace(
+        base,
+        name="nqueens10-units",
+        summary="10x10, the paper's inputs, with a mixer over rows, columns and diagonals, on one CPU core.",
+        task=NQueensConfig(size=10),
+    )
+
+
 def nqueens7_literal() -> Recipe:
     """The published objective read literally: posterior noise everywhere, the KL a mean, charged at the last."""
     base = nqueens7_pocket()
@@ -128,7 +150,9 @@ RECIPES = (
     nqueens8,
     nqueens8_12gb,
     nqueens8_pocket,
+    nqueens8_units,
     nqueens10,
+    nqueens10_units,
     nqueens7_pocket,
     nqueens7_literal,
     nqueens7_posterior,

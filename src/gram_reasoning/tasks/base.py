@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
-from gram_reasoning.types import IGNORE
+from gram_reasoning.types import IGNORE, Kind
 
 PAD = 0
 """Padding in every task: a position of a solution that holds it is no part of the answer, not learnt, not judged."""
@@ -123,6 +123,11 @@ class Task(ABC):
     vocab: int
     counted: slice | None = slice(None)
     """Tokens of an answer that count; None if that differs from answer to answer."""
+    names: int = 0
+    """How many of the last tokens are names that may be exchanged, in input and answer alike, such as digits."""
+    units: Sequence[Kind] = ()
+    """Kinds of groups of positions that the rules are about, such as the rows and the columns; built into a model with
+    `model.token_mixer` "units"."""
     held_out: tuple[str, ...] = ("validation", "test")
     """Splits that share no input with the training split, and none with each other."""
 

@@ -101,6 +101,8 @@ class SourceConfig(TaskConfig):
     question and answer, or puzzles as text; either may be gzipped."""
     test: str = "hub"
     """Where test puzzles come from, likewise."""
+    validation: str | None = None
+    """A file of validation puzzles; None takes them out of the training puzzles' source."""
     train_puzzles: int = 1000
     """Training puzzles; from a file they are chosen by the seed."""
     validation_puzzles: int = 200
@@ -143,12 +145,16 @@ class SudokuConfig(SourceConfig):
     """Most blanks of a generated puzzle; None means 10 on 4x4, 50 on 9x9."""
     difficulty: Literal["any", "easy", "hard"] = "any"
     """Generated puzzles that naked and hidden singles solve (easy), that take guesses (hard), or any."""
+    reveal: int = 0
+    """Most blanks of a training puzzle that are filled in beforehand, so many and those drawn anew each time: a road
+    from easy puzzles to the ones that are wanted."""
 
     def __post_init__(self) -> None:
         check(self.size in (4, 9), "task.size", self.size, "4 or 9")
         super().__post_init__()
         check(self.train != "hub" or self.size == 9, "task.train", self.train, "generated or a file for 4x4 boards")
         check(self.test != "hub" or self.size == 9, "task.test", self.test, "generated or a file for 4x4 boards")
+        check(self.reveal >= 0, "task.reveal", self.reveal, "at least 0")
         some = self.generates or self.difficulty == "any"
         check(some, "task.difficulty", self.difficulty, "any, unless puzzles are generated")
         for name in ("min_blanks", "max_blanks"):

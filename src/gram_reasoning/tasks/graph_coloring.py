@@ -52,6 +52,9 @@ class GraphColoring(HeldOutTask, Text):
         self.length = self.edges + (n if appended else 0)
         self._edge_places = slice(0, self.edges)
         self._color_places = self.counted = slice(self.edges, self.length) if appended else slice(0, n)
+        # The vertices: each holds the edges that end there and, where it has a position of its own, its colour.
+        at = [(self.ends == vertex).any(0).nonzero()[:, 0].tolist() for vertex in range(n)]
+        self.units = ([[*places, *([self.edges + v] if appended else [])] for v, places in enumerate(at)],)
 
     # -- rules -------------------------------------------------------------------------------------------------
 

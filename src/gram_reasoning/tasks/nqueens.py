@@ -65,6 +65,8 @@ class NQueens(HeldOutTask, BoardText):
         incidence = torch.zeros(4, 2 * self.size - 1, self.length)
         incidence[kinds, lines, cells.repeat(4)] = 1
         self._incidence = incidence
+        kinds = [[line.nonzero()[:, 0].tolist() for line in kind] for kind in incidence]
+        self.units = tuple([unit for unit in kind if unit] for kind in kinds)
 
     # -- rules -------------------------------------------------------------------------------------------------
 

@@ -44,15 +44,16 @@ class SourcedTask(Task):
         """The puzzles with their solutions; given answers are checked."""
 
     def make_split(self, name: str) -> Problems:
-        files = {part: self._file(part) for part in ("train", "test")}
+        files = {part: self._file(part) for part in ("train", "test", "validation")}
         sums = {part: file_sha256(path) for part, path in files.items() if path is not None}
         settings = {"task": self.name, "split": name, **asdict(self.config), "sha256": sums, "augment": None}
+        settings.pop("reveal", None)  # of training alone, as augment
         return prepared(f"{self.name}-{name}", settings, lambda: self._make(name, files))
 
     def _file(self, part: str) -> Path | None:
         """The file of a part's puzzles; None if they are generated."""
         source = getattr(self.config, part)
-        if source == "generated":
+        if source is None or source == "generated":
             return None
         path = download(self.hub, f"{part}.csv") if source == "hub" else Path(source)
         if not path.is_file():
@@ -68,11 +69,18 @@ class SourcedTask(Task):
             if number["test"] is not None:
                 test, test_answers = self._take(test, test_answers, 0, number["test"], c.test)
             return self.solved(test, test_answers, c.test)
+        held_out = {row.tobytes() for row in test}
+        if files["validation"] is not None:
+            pool, answers = self._distinct(files["validation"], 0)
+            if name == "validation":
+                pool, answers = _without(pool, answers, held_out)
+                source = str(c.validation)
+                return self.solved(*self._take(pool, answers, 0, number["validation"], source), source)
+            held_out |= {row.tobytes() for row in pool}
+            number["validation"] = 0
         needed = number["train"] + number["validation"]
         pool, answers = self._distinct(files["train"], needed + (len(test) if files["test"] is None else 0))
-        held_out = {row.tobytes() for row in test}
-        free = np.array([row.tobytes() not in held_out for row in pool])
-        pool, answers = pool[free], None if answers is None else answers[free]
+        pool, answers = _without(pool, answers, held_out)
         start = 0 if name == "validation" else number["validation"]
         pool, answers = self._take(pool, answers, start, start + number[name], c.train)
         return self.solved(pool, answers, c.train)
@@ -96,6 +104,14 @@ class SourcedTask(Task):
             )
         index = order(questions, self.config.split_seed)[start:stop]
         return questions[index], None if answers is None else answers[index]
+
+
+def _without(
+    questions: np.ndarray, answers: np.ndarray | None, held_out: set[bytes]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The puzzles that are not held out."""
+    free = np.array([row.tobytes() not in held_out for row in questions], bool)
+    return questions[free], None if answers is None else answers[free]
 
 
 def order(questions: np.ndarray, seed: int) -> np.ndarray:

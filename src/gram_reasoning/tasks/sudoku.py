@@ -39,6 +39,8 @@ class SudokuBoards(Written, Boards):
         boxes = row // self.box * self.box + column // self.box
         self._unit_of = torch.stack([row, n + column, 2 * n + boxes])  # the three units of each cell (3, L)
         self._units = torch.stack([(self._unit_of == u).any(0).nonzero()[:, 0] for u in range(3 * n)])  # (3 n, n)
+        self.names = n
+        self.units = tuple(kind.tolist() for kind in self._units.split(n))  # rows, columns, boxes
 
     # -- rules -------------------------------------------------------------------------------------------------
 
@@ -120,6 +122,8 @@ class Sudoku(SudokuBoards, SourcedTask, Text):
         return int(sudoku_solver.solve(puzzle, COUNT_LIMIT)[0][0])
 
     def augment(self, inputs: Tensor, solutions: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        if self.config.reveal:
+            inputs = self._reveal(inputs, solutions[:, 0], key)
         if not self.config.augment:
             return inputs, solutions
         cells, tokens = self.symmetry(key)
@@ -127,6 +131,13 @@ class Sudoku(SudokuBoards, SourcedTask, Text):
         moved = both.gather(2, cells[:, None].expand_as(both))
         renamed = tokens.gather(1, moved.flatten(1)).view_as(moved)
         return renamed[:, 0], renamed[:, 1:]
+
+    def _reveal(self, inputs: Tensor, solution: Tensor, key: Tensor) -> Tensor:
+        """Inputs (B, L) with some blanks filled in from a solution."""
+        number = noise.choice(noise.keys(0, "revealed", key), self.config.reveal + 1)
+        order = noise.permutation(noise.keys(0, "reveal", key), self.length)
+        rank = order.where(inputs == BLANK, self.length).argsort(1).argsort(1)  # blanks come first
+        return torch.where((inputs == BLANK) & (rank < number[:, None]), solution, inputs)
 
     # -- data --------------------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.O
     """AdamW over everything, or Muon over the decaying (2-D) weights and AdamW over the rest."""
     groups = parameter_groups(model)
     betas = (config.beta1, config.beta2)
-    fused = all(p.is_cuda for p in model.parameters())  # one kernel for all weights
+    fused = all(p.device.type in ("cuda", "cpu") for p in model.parameters())  # one pass over all weights
     plain = {"params": groups["no_decay"], "weight_decay": 0.0}
     if config.optimizer == "adamw":
         decayed = {"params": groups["decay"], "weight_decay": config.weight_decay}
