@@ -66,8 +66,9 @@ def main() -> int:
     seconds, reached = 0.0, 0
     while seconds < 60 * options.minutes and reached < 2:
         began = time.process_time()
-        for _ in range(options.every):
-            means = trainer.train_step()
+        for _ in range(options.every - 1):
+            trainer.train_step()
+        means = trainer.train_step()
         seconds += time.process_time() - began
         trainer.finite.check(trainer.run)
         trainer.model.eval()
