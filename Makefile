@@ -16,7 +16,7 @@ test: .venv/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/basedpyright
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto --dist worksteal
 
 cards: .venv/.dev
 	PYTHONPATH=tests $(BIN)/python tests/cards.py

@@ -14,6 +14,7 @@ import torch
 from gram_reasoning.analysis.mechanism import picture_of_mechanism, probe
 from gram_reasoning.analysis.runs import load_run
 from gram_reasoning.build import load_model
+from gram_reasoning.models.base import RecursiveModel
 
 
 def main() -> None:
@@ -23,6 +24,8 @@ def main() -> None:
     logs, probes = {}, {}
     for name, folder in runs.items():
         _, task, model = load_model(Path(folder))
+        if not isinstance(model, RecursiveModel):
+            raise SystemExit(f"{folder}: no latent to probe")
         several = {part: task.split(part) for part in ("train", "test")}
         several = {part: p.subset((p.count >= 2).nonzero()[:, 0]) for part, p in several.items()}
         logs[name] = load_run(Path(folder))

@@ -142,7 +142,7 @@ def mnist(folder: Path) -> dict[str, Any]:
 
 
 def arc(folder: Path) -> dict[str, Any]:
-    """Every grid of every task: task -> tokens -> disguise -> tokens -> task is the identity, in 1,000 disguises."""
+    """Every grid of every task: task -> tokens -> augmentation -> tokens -> task is the identity, in all 1,000."""
     result: dict[str, Any] = {}
     for version in ARC_VERSIONS:
         with tempfile.TemporaryDirectory() as place, tarfile.open(folder / f"arc/arc-agi-{version}.tar.gz") as files:
@@ -167,15 +167,15 @@ def arc(folder: Path) -> dict[str, Any]:
                 for k in range(task.config.augmentations):
                     for rows in torch.arange(len(tokens)).split(256):
                         identity = owner[rows] * task.config.augmentations + k
-                        shown, _ = task.disguise(tokens[rows], tokens[rows][:, None][:, :0], identity)
-                        if not torch.equal(task.undisguise(shown, identity), tokens[rows]):
+                        moved, _ = task.apply_augmentation(tokens[rows], tokens[rows][:, None][:, :0], identity)
+                        if not torch.equal(task.undo_augmentation(moved, identity), tokens[rows]):
                             return False
                 return True
 
-            same, disguised = timed(come_back)
-            demand(same, "every disguise comes off")
-        line = {"tasks": len(riddles), "grids": len(grids), "disguises": len(grids) * task.config.augmentations}
-        result[f"version {version}"] = line | {"seconds": seconds, "seconds_disguises": disguised}
+            same, spent = timed(come_back)
+            demand(same, "every augmentation is undone")
+        line = {"tasks": len(riddles), "grids": len(grids), "augmented_grids": len(grids) * task.config.augmentations}
+        result[f"version {version}"] = line | {"seconds": seconds, "seconds_augmented": spent}
     return result | sums(*(folder / f"arc/arc-agi-{version}.tar.gz" for version in ARC_VERSIONS))
 
 

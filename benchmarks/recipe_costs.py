@@ -11,20 +11,21 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gram_reasoning.analysis.costs import Counter
-from gram_reasoning.build import TASKS
+from gram_reasoning.analysis.costs import META, training_operations
+from gram_reasoning.build import build_model, build_task
 from gram_reasoning.recipes import RECIPES, get_recipe
 
 
 def cost(name: str, rate: float, share: float) -> dict[str, Any]:
     recipe = get_recipe(name)
-    task = TASKS[recipe.task.kind](recipe.task)
-    step = Counter(recipe.model, task.length, task.vocab, recipe.train.batch_size).training_step()
-    total = step.operations * recipe.train.steps
+    task = build_task(recipe)
+    with META:
+        step = training_operations(build_model(recipe, task), recipe.train.batch_size)
+    total = step * recipe.train.steps
     return {
         "steps": recipe.train.steps,
         "batch_size": recipe.train.batch_size,
-        "operations_per_step": step.operations,
+        "operations_per_step": step,
         "operations": total,
         "gpu_minutes": round(total / rate / share / 60, 2),
     }

@@ -10,13 +10,12 @@ import json
 import math
 import sys
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
-from gram_reasoning.analysis.figures import plt, save
+from gram_reasoning.analysis.figures import panels, save
 from gram_reasoning.analysis.runs import load_run
+from gram_reasoning.evaluation.metrics import interval
 
-STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # 97.5% quantile of t with n - 1 degrees of freedom
 COLUMNS = {
     "single": ("macro", "single_sample_accuracy"),
     "majority": ("macro", "selected_accuracy"),
@@ -32,8 +31,8 @@ REACH = 0.8
 
 
 def with_interval(values: list[float]) -> dict[str, float]:
-    half = STUDENT[len(values)] * stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return {"mean": mean(values), "half_interval_95": half, "least": min(values), "most": max(values)}
+    mean, half = interval(values) if len(values) > 1 else (values[0], math.nan)
+    return {"mean": mean, "half_interval_95": half, "least": min(values), "most": max(values)}
 
 
 def seeds(out: Path, arguments: list[str]) -> None:
@@ -77,9 +76,9 @@ def changes(out: Path, files: list[Path]) -> None:
     print("| run | steps to 80% | factor | accuracy | n>=2 accuracy | n>=2 coverage |\n|---|---|---|---|---|---|")
     for name, row in rows.items():
         factor = f"{row['factor']:.1f}" if row["factor"] else f"never in {row['steps']}"
-        shown = " | ".join(f"{100 * row[key]:.1f}" for key in ("accuracy", "several_accuracy", "several_coverage"))
-        print(f"| {name} | {row['steps_to_80'] or '-'} | {factor} | {shown} |")
-    figure, axes = plt.subplots(1, 2, figsize=(11, 0.36 * len(rows) + 1.2), layout="constrained", sharey=True)
+        cells = " | ".join(f"{100 * row[key]:.1f}" for key in ("accuracy", "several_accuracy", "several_coverage"))
+        print(f"| {name} | {row['steps_to_80'] or '-'} | {factor} | {cells} |")
+    figure, [axes] = panels(1, 2, 11, 0.36 * len(rows) + 1.2, sharey=True)
     names = list(rows)[::-1]
     top = max(row["steps"] for row in rows.values())
     colours = ["C0" if rows[name]["steps_to_80"] else "0.8" for name in names]

@@ -52,7 +52,8 @@ def reproduction(path: Path, recipe: Recipe, device: torch.device, bf16: bool) -
     sys.path.insert(0, str(path))
     import gram_model  # pyright: ignore[reportMissingImports]
 
-    c, t = recipe.model, recipe.train
+    c: Any = recipe.model
+    t = recipe.train
     x, y = examples(recipe, device)
     config = gram_model.GRAMConfig(
         vocab_size=3, seq_len=x.shape[1], d_model=c.hidden_size, n_heads=c.num_heads, ffn_hidden=c.mlp_size,
@@ -81,7 +82,8 @@ def trm(path: Path, recipe: Recipe, device: torch.device) -> Step:
     from models.losses import ACTLossHead  # pyright: ignore[reportMissingImports]
     from models.recursive_reasoning import trm as official  # pyright: ignore[reportMissingImports]
 
-    c, t = recipe.model, recipe.train
+    c: Any = recipe.model
+    t = recipe.train
     x, y = examples(recipe, device)
     config = {
         "batch_size": len(x), "seq_len": x.shape[1], "num_puzzle_identifiers": 1, "vocab_size": 3,
@@ -110,7 +112,7 @@ def trm(path: Path, recipe: Recipe, device: torch.device) -> Step:
 
 
 def operations(step: Step) -> int:
-    """What PyTorch counts in one step; it does not know the CPU's fused attention, so that is told to it."""
+    """What PyTorch counts in one step; the CPU's fused attention, which it does not count, is added."""
     fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from gram_reasoning import noise
-from gram_reasoning.build import register
+from gram_reasoning.build import register_task
 from gram_reasoning.cli import main
 from gram_reasoning.recipes import get_recipe
 from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.configs import SplitConfig
 from gram_reasoning.tasks.splits import HeldOutTask
+from gram_reasoning.tasks.text import BoardText
 
 ORDER = 4
 BLANK, ONE = 1, 2  # tokens: 0 pads, 1 is a blank cell, 2 to 5 are the symbols 1 to 4
@@ -33,7 +34,7 @@ class LatinConfig(SplitConfig):
     """Most blanks of an input."""
 
 
-class Latin(HeldOutTask):
+class Latin(HeldOutTask, BoardText):
     """See LatinConfig."""
 
     name = "latin"
@@ -59,9 +60,8 @@ class Latin(HeldOutTask):
         """All inputs of all splits, each with all its solutions."""
         ids = torch.arange(self.config.inputs)
         which, blanks, order = (noise.keys(0, f"latin {what}", ids) for what in ("square", "blanks", "order"))
-        number = 1 + noise.choice(blanks, self.config.most_blanks)
-        square = self.squares[noise.choice(which, len(self.squares))]
-        inputs = square.where(noise.permutation(order, self.length) >= number[:, None], BLANK).unique(dim=0)
+        kept = noise.permutation(order, self.length) > noise.choice(blanks, self.config.most_blanks)[:, None]
+        inputs = self.squares[noise.choice(which, len(self.squares))].where(kept, BLANK).unique(dim=0)
         return Problems.of_table(inputs.byte(), self.squares.byte(), self._fits(inputs))
 
     def count_solutions(self, tokens: Sequence[int]) -> int:
@@ -81,7 +81,7 @@ recipe = replace(
     model=replace(base.model, prefix_tokens=16),  # 16 + 16 = 32 tokens
     train=replace(base.train, steps=800, eval_every=200, eval_inputs=100),
 )
-register(LatinConfig, Latin, recipe)
+register_task(LatinConfig, Latin, recipe)
 
 if __name__ == "__main__":
     sys.exit(main())

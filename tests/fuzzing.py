@@ -29,11 +29,11 @@ def run(arguments: list[str], given_input: bytes | None = None) -> tuple[int, st
     return code, out.getvalue(), err.getvalue()
 
 
-def refused(told: str) -> None:
+def refused(message: str) -> None:
     """What bad input gets: one printable line."""
-    assert told.startswith("gram: "), told
-    assert told.endswith("\n"), told
-    assert told[:-1].isprintable(), told
+    assert message.startswith("gram: "), message
+    assert message.endswith("\n"), message
+    assert message[:-1].isprintable(), message
 
 
 def fuzz(fast: int, slow: int, *strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:

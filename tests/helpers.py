@@ -12,17 +12,18 @@ from torch import Tensor
 
 from gram_reasoning import noise
 from gram_reasoning.build import TASKS, build_model
-from gram_reasoning.config import GramConfig, Recipe, TrainConfig
+from gram_reasoning.config import Recipe, TrainConfig
 from gram_reasoning.errors import UserError
-from gram_reasoning.models.gram import Gram
+from gram_reasoning.models.configs import GramConfig
+from gram_reasoning.models.gram import Carry, Gram
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.recipes import get_recipe
 from gram_reasoning.tasks.base import Task
 from gram_reasoning.tasks.configs import NQueensConfig, TaskConfig
 from gram_reasoning.tasks.nqueens import NQueens
-from gram_reasoning.training.deep_supervision import Slots
+from gram_reasoning.training.deep_supervision import Slots, Stay
 from gram_reasoning.training.trainer import Trainer
-from gram_reasoning.types import IGNORE, Batch, LatentState, SlotState
+from gram_reasoning.types import IGNORE, Batch, Shape
 
 
 def tiny_config(**changes: Any) -> GramConfig:
@@ -40,7 +41,7 @@ def tiny_config(**changes: Any) -> GramConfig:
 def tiny_gram(length: int = 9, **changes: Any) -> Gram:
     """A small model whose every weight is away from its start, so that zero heads hide nothing."""
     torch.manual_seed(0)
-    model = Gram(tiny_config(**changes), length, vocab=3)
+    model = Gram(tiny_config(**changes), Shape(length=length, vocab=3))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.3)
@@ -49,10 +50,12 @@ def tiny_gram(length: int = 9, **changes: Any) -> Gram:
 
 @dataclass
 class FixedReferee:
-    """Rules that say what they are told to."""
+    """Rules that say what they are given, and the clock of some slots."""
 
     answer: Tensor
     right: Tensor | None
+    stay: Stay
+    is_guided: Tensor
 
     def targets(self, logits: Tensor) -> Tensor:
         return self.answer
@@ -60,32 +63,30 @@ class FixedReferee:
     def reward(self, prediction: Tensor) -> Tensor | None:
         return self.right
 
+    def ends(self, sure: Tensor) -> Tensor:
+        return self.stay.after_step(sure & ~self.is_guided).done
 
-def mixed_step(model: Gram, rows: int = 6) -> tuple[Batch, SlotState, Tensor, FixedReferee]:
+
+def mixed_step(model: Gram, rows: int = 6) -> tuple[Batch, Carry, Tensor, FixedReferee]:
     """What a supervision step takes: both roles, slots at different steps, some leaving, some targets ignored."""
     draw = torch.Generator().manual_seed(1)
-    L, D, T = model.length, model.config.hidden_size, model.config.transitions
+    L, D, T = model.shape.length, model.config.hidden_size, model.config.transitions
     targets = torch.randint(1, 3, (rows, L), generator=draw)
     targets[0, :2] = IGNORE
-    is_posterior = torch.arange(rows) % 2 == 0
+    is_guided = torch.arange(rows) % 2 == 0
     is_open = torch.arange(rows) % 2 == 1
-    batch = Batch(torch.randint(0, 3, (rows, L), generator=draw), targets, is_posterior, is_open)
+    inputs = torch.randint(0, 3, (rows, L), generator=draw)
     steps = torch.arange(rows) // 2 % model.supervision_steps
+    batch = Batch(inputs, targets, is_guided, is_open, steps)
     registers = torch.randn(rows, model.supervision_steps * T, D, generator=draw)
     past = torch.arange(registers.shape[1]) < steps[:, None] * T
-    latent = LatentState(*torch.randn(2, rows, model.positions, D, generator=draw))
+    high, low = torch.randn(2, rows, model.positions, D, generator=draw)
+    carry = Carry(high, low, registers * past[..., None])
     limit = torch.tensor([steps[0] + 2, *(steps[1:] + 1)])
-    state = SlotState(
-        latent,
-        steps,
-        limit,
-        torch.ones_like(steps),
-        torch.zeros_like(steps, dtype=torch.bool),
-        registers * past[..., None],
-    )
+    stay = Stay(steps, limit, torch.ones_like(steps), torch.zeros_like(steps, dtype=torch.bool))
     noise = torch.randn(rows, *model.noise_shape(), generator=draw)
-    answer = torch.where(is_posterior[:, None], targets, IGNORE)
-    return batch, state, noise, FixedReferee(answer, torch.linspace(1, 0.2, rows))
+    answer = torch.where(is_guided[:, None], targets, IGNORE)
+    return batch, carry, noise, FixedReferee(answer, torch.linspace(1, 0.2, rows), stay, is_guided)
 
 
 @lru_cache
@@ -113,12 +114,12 @@ UNLIMITED: dict[str, Any] = {"kl_budget_first": None, "kl_budget": None}
 PINNED: dict[str, dict[str, Any]] = {
     "model": {
         "token_mixer": "attention", "positions": "learned", "beta": 4.5, "posterior_transitions": "last",
-        "mean_bound": None, "sigma_learned": True, **UNLIMITED,
+        "mean_bound": None, "sigma_learned": True, "beta_final": None, **UNLIMITED,
     },
     "train": {
         "precision": "fp32", "examples": "inputs", "prior_share": 0.0, "prior_target": "none",
         "halting": False, "lr": 1e-3, "weight_decay": 0.1, "steps": 6, "warmup_steps": 2,
-        "lr_schedule": "cosine", "beta_final": None, "ema": 0.995,
+        "lr_schedule": "cosine", "ema": 0.995,
     },
 }  # fmt: skip
 

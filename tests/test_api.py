@@ -1,6 +1,7 @@
 """The package from Python, and the way a model takes to the Hub and back."""
 
 import http.server
+import inspect
 import json
 import re
 import shutil
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ import torch
 from huggingface_hub import constants
 
 import gram_reasoning
-from gram_reasoning import UserError
+from gram_reasoning import UserError, api
 from gram_reasoning.cli import main
+from gram_reasoning.inference.sampler import SamplerConfig
 from gram_reasoning.storage import hub
 from oracles.nqueens import is_solution
 
@@ -75,7 +77,7 @@ def test_python_and_the_command_agree(
 
 
 @pytest.mark.parametrize(
-    ("puzzle", "options", "told"),
+    ("puzzle", "options", "message"),
     [
         ("", {}, "input 1: no input found"),
         ("Q", {}, "input 1, line 1: a board of 1 rows"),
@@ -83,10 +85,51 @@ def test_python_and_the_command_agree(
         (BOARD, {"samples": 0}, "samples: got 0, expected 1 to 100000"),
     ],
 )
-def test_mistakes(solver: gram_reasoning.Solver, puzzle: str, options: dict[str, Any], told: str):
+def test_mistakes(solver: gram_reasoning.Solver, puzzle: str, options: dict[str, Any], message: str):
     with pytest.raises(UserError) as error:
         solver.solve(puzzle, **options)
-    assert told in str(error.value)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"select": "best"}, "select: got 'best', expected one of majority, lprm, first"),
+        ({"precision": "fp64"}, "precision: got 'fp64', expected one of fp32, bf16"),
+        ({"halting": True, "halt_by": "hope"}, "halt_by: got 'hope', expected one of confidence, head"),
+        ({"halting": True, "halt_at": 1.5}, "halt_at: got 1.5, expected a probability from 0 to 1"),
+        ({"halt_at": 0.5}, "halt_at: got 0.5, expected halting=True beside it"),
+        ({"halt_by": "head"}, "halt_by: got 'head', expected halting=True beside it"),
+    ],
+)
+def test_mistaken_options(solver: gram_reasoning.Solver, options: dict[str, Any], told: str):
+    with pytest.raises(UserError, match=re.escape(told)):
+        solver.solve(BOARD, **options)
+
+
+def test_options_reach_the_sampler(solver: gram_reasoning.Solver, monkeypatch: pytest.MonkeyPatch):
+    """Each option that Python takes is a field of the sampler's configuration or the rule; both methods take all."""
+    told: list[SamplerConfig] = []
+
+    def noted(model: Any, task: Any, inputs: Any, config: SamplerConfig, rule: str, first_input: int) -> Iterator[Any]:
+        told.append(config)
+        return iter([rule] * len(inputs))
+
+    monkeypatch.setattr(api, "solve", noted)
+    options: dict[str, Any] = {
+        "samples": 3, "steps": 5, "halting": True, "halt_by": "head", "halt_at": 0.25, "random_start": True,
+        "precision": "bf16", "chunk": 7, "seed": 11,
+    }  # fmt: skip
+    assert solver.solve(BOARD, **options, select="lprm") == "lprm"
+    assert list(solver.solve_many([BOARD], **options, select="first")) == ["first"]
+    assert told == [SamplerConfig(**options)] * 2
+    assert {*options, "select"} == {field.name for field in fields(SamplerConfig)} | {"select"}
+    one, many = (set(inspect.signature(f).parameters) for f in (solver.solve, solver.solve_many))
+    assert one - {"puzzle"} == many - {"puzzles"} == {*options, "select"}
+
+
+def test_a_solver_is_shown_in_a_line(solver: gram_reasoning.Solver):
+    assert re.fullmatch(r"Solver\(nqueens7-pocket: nqueens, [\d,]+ parameters, on cpu\)", repr(solver))
 
 
 # -- sharing -------------------------------------------------------------------------------------------------------
@@ -200,23 +243,23 @@ def test_a_foreign_model_is_refused(fake_hub: type[FakeHub]):
 
 
 def test_only_three_files_are_sent(solver: gram_reasoning.Solver, monkeypatch: pytest.MonkeyPatch):
-    told: list[tuple[str, dict[str, Any]]] = []
+    calls: list[tuple[str, dict[str, Any]]] = []
 
     class Api:
         def create_repo(self, name: str, **options: Any) -> str:
-            told.append((name, options))
+            calls.append((name, options))
             return f"https://hub/{name}"
 
         def upload_folder(self, repo_id: str, folder_path: Path, **options: Any) -> None:
             assert sorted(path.name for path in folder_path.iterdir()) == sorted(hub.SENT)
             assert same_weights(solver, gram_reasoning.load(folder_path))
-            told.append((repo_id, options))
+            calls.append((repo_id, options))
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     assert solver.push_to_hub("owner/seven", private=True) == "https://hub/owner/seven"
-    assert [name for name, _ in told] == ["owner/seven"] * 2
-    assert told[0][1] == {"private": True, "exist_ok": True}
-    assert told[1][1]["allow_patterns"] == ["config.json", "model.safetensors", "README.md"]
+    assert [name for name, _ in calls] == ["owner/seven"] * 2
+    assert calls[0][1] == {"private": True, "exist_ok": True}
+    assert calls[1][1]["allow_patterns"] == ["config.json", "model.safetensors", "README.md"]
 
 
 def test_without_network(
@@ -229,9 +272,9 @@ def test_without_network(
     real = huggingface_hub.hf_api.HfApi
     for arguments in (["solve", BOARD, "--checkpoint", "owner/seven"], ["eval", "owner/seven"]):
         assert main(arguments) == 2
-        told = capsys.readouterr().err
-        assert told.startswith("gram: owner/seven: no such folder, and the Hugging Face Hub does not give it (")
-        assert told.count("\n") == 1
+        message = capsys.readouterr().err
+        assert message.startswith("gram: owner/seven: no such folder, and the Hugging Face Hub does not give it (")
+        assert message.count("\n") == 1
     with pytest.raises(UserError, match="owner/seven: not sent to the Hugging Face Hub") as error:
         solver.push_to_hub("owner/seven")
     assert "\n" not in str(error.value)

@@ -8,6 +8,7 @@ import pytest
 from gram_reasoning.build import BUNDLED, build_task, load_model
 from gram_reasoning.cli import main
 from gram_reasoning.recipes import get_recipe
+from gram_reasoning.tasks.text import Text
 from oracles.nqueens import completions, is_solution
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -21,6 +22,7 @@ def board(text: str) -> list[list[int]]:
 def test_every_example_is_solved_and_held_out(name: str, capsys: pytest.CaptureFixture[str]):
     assert main(["solve", str(EXAMPLES / name), "--samples", "100", "--json", "-"]) == 0
     test = build_task(get_recipe("nqueens7-pocket"))
+    assert isinstance(test, Text)
     held_out = {test.compact(tokens) for tokens in test.split("test").inputs.tolist()}
     items = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(items) == {"boards7.txt": 7, "two7.txt": 2}[name]

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gram_reasoning.config import EvalConfig, GramConfig, Recipe, TrainConfig, from_json, to_json
+from gram_reasoning.config import EvalConfig, Recipe, TrainConfig, from_json, to_json
 from gram_reasoning.errors import UserError
+from gram_reasoning.models.configs import GramConfig
 from gram_reasoning.recipes import RECIPES, get_recipe
 from gram_reasoning.tasks.configs import NQueensConfig
 
@@ -50,6 +51,7 @@ models = st.builds(
     guidance=st.sampled_from(["gaussian", "noise", "mean", "none"]),
     qk_norm=st.booleans(),
     beta=st.floats(0, 1e6),
+    beta_final=st.none() | st.floats(1e-6, 100),
     kl_balance=st.floats(0, 1),
     sigma_start=st.floats(0.01, 9),
 )
@@ -60,7 +62,6 @@ trains = st.builds(
     seed=st.integers(0, 2**31 - 1),
     prior_share=st.floats(0, 1),
     lr=st.floats(1e-9, 10),
-    beta_final=st.none() | st.floats(1e-6, 100),
     precision=st.sampled_from(["fp32", "bf16"]),
     tensorboard=st.booleans(),
 )
@@ -102,7 +103,7 @@ def test_unknown_field(path: str):
         ("model.beta", None),
         ("train.lr", [1e-4]),
         ("train.steps", None),
-        ("train.beta_final", {}),
+        ("model.beta_final", {}),
         ("evaluation.steps", "all"),
     ],
 )
@@ -132,6 +133,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "model.transitions": [0],
     "model.supervision_steps": [0],
     "model.beta": [-0.1],
+    "model.beta_hold": [-0.1, 1.1],
     "model.kl_balance": [-0.1, 1.1],
     "model.kl_budget_first": [0.0, -1.0],
     "model.kl_budget_open": [-0.1],
@@ -153,7 +155,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "train.weight_decay": [-0.1],
     "train.beta1": [-0.1, 1.0],
     "train.beta2": [-0.1, 1.0],
-    "train.beta_final": [-1.0, 0.0],
+    "model.beta_final": [-1.0, 0.0],
     "train.ema": [-0.1, 1.0],
     "train.log_every": [0],
     "train.eval_every": [0],
@@ -200,7 +202,7 @@ def test_missing_defaults_are_filled_in():
 
 @pytest.mark.parametrize("value", [None, [], "recipe", 3])
 def test_no_object(value: Any):
-    with pytest.raises(UserError, match=r"run\.json: expected an object"):
+    with pytest.raises(UserError, match=r"run\.json: got .*, expected an object"):
         from_json(Recipe, value, "run.json")
 
 
@@ -215,3 +217,21 @@ def test_configs_are_frozen(cls: type):
 def test_unknown_recipe():
     with pytest.raises(UserError, match="unknown recipe 'nqueens9', expected"):
         get_recipe("nqueens9")
+
+
+def test_the_first_release_wrote_other_names():
+    """A model without a kind is GRAM; the weight's schedule was the trainer's; guided slots had another name."""
+    values = json.loads(json.dumps(to_json(replace(BASE, model=replace(BASE.model, beta_final=0.5, beta_hold=0.25)))))
+    del values["model"]["kind"]
+    for name in ("beta_final", "beta_hold"):
+        values["train"][name] = values["model"].pop(name)
+    values["train"]["posterior_stay"] = values["train"].pop("guided_stay").replace("full", "drawn")
+    recipe = from_json(Recipe, values)
+    assert isinstance(recipe.model, GramConfig)
+    assert (recipe.model.beta_final, recipe.model.beta_hold) == (0.5, 0.25)
+    assert recipe.train.guided_stay == "drawn"
+
+
+@pytest.mark.parametrize(("part", "kind"), [("model", "lstm"), ("task", "chess"), ("model", 3)])
+def test_unknown_kind(part: str, kind: Any):
+    assert refused(f"{part}.kind", kind).startswith(f"config.{part}: kind {kind!r}, expected one of ")

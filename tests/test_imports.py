@@ -1,6 +1,7 @@
 """Arrows between the parts of the package point one way."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,19 +9,23 @@ from pathlib import Path
 import pytest
 
 import gram_reasoning
+from gram_reasoning.build import MODELS
+from gram_reasoning.models.configs import MODEL_KINDS
 
 ROOT = Path(gram_reasoning.__file__).parent
 TOP = {"training", "inference", "evaluation", "analysis", "recipes", "build", "api", "cli", "__main__"}
 ONLY = {
     "errors": set(),
     "noise": set(),
-    "types": set(),
+    "trees": set(),
+    "types": {"trees"},
     "processes": {"errors"},
-    "config": {"errors", "tasks.configs"},
+    "config": {"errors", "tasks.configs", "models.configs"},
     "tasks.configs": {"errors"},
+    "models.configs": {"errors"},
     "storage": {"storage", "errors", "__version__"},
     "nn": {"nn"},
-    "recipes": {"recipes", "config", "tasks.configs", "errors"},
+    "recipes": {"recipes", "config", "tasks.configs", "models.configs", "errors"},
 }
 NEVER = {
     "tasks": TOP | {"models", "nn"},
@@ -105,3 +110,17 @@ def test_light_modules_load_no_torch(module: str) -> None:
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert module in loaded
     assert not {"torch", "matplotlib"} & set(loaded)
+
+
+@pytest.mark.parametrize("part", ["training", "inference", "evaluation"])
+def test_no_term_of_a_model_is_named_where_any_model_is_served(part: str) -> None:
+    for file in (ROOT / part).rglob("*.py"):
+        assert re.findall(r"\w*(?:kl|nats|posterior)\w*", file.read_text(), re.IGNORECASE) == [], file
+
+
+def test_models_are_named_by_themselves_and_by_who_builds_them() -> None:
+    named = {kind.__name__ for kind in MODELS.values()} | {config.__name__ for config in MODEL_KINDS.values()}
+    for file in ROOT.rglob("*.py"):
+        if file.relative_to(ROOT).parts[0] in ("models", "recipes", "build.py"):
+            continue
+        assert named & set(re.findall(r"\w+", file.read_text())) == set(), file

@@ -6,18 +6,20 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 
-from gram_reasoning.build import TASKS, register
+from gram_reasoning.build import TASKS, register_task
 from gram_reasoning.cli import main
 from gram_reasoning.recipes import RECIPES
 from gram_reasoning.tasks.configs import KINDS, NQueensConfig
+from gram_reasoning.tasks.splits import HeldOutTask
 from oracles import latin as oracle
 
 ROOT = Path(__file__).parents[1]
@@ -99,6 +101,47 @@ def test_the_commands_know_it(example: ModuleType, tmp_path: Path, capsys: pytes
     assert "row 2, cell 2: '5', expected one of . 1 2 3 4" in capsys.readouterr().err
 
 
+def test_its_promises_hold(example: ModuleType, capsys: pytest.CaptureFixture[str]):
+    assert main(["check", "latin-squares-debug", "--limit", "50", "--task.inputs", "500"]) == 0
+    assert capsys.readouterr().out.endswith("the task keeps its promises, on up to 50 inputs of each split\n")
+
+
+def test_a_task_without_text_trains_and_is_judged(
+    example: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Rules and data alone: no text, no pictures. What needs more says so in one line."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class BareConfig(example.LatinConfig):
+        kind: ClassVar[str] = "bare"
+
+    class Bare(HeldOutTask):
+        name = "bare"
+        length, vocab = 16, 6
+        reward, problems, _fits = example.Latin.reward, example.Latin.problems, example.Latin._fits
+
+        def __init__(self, config: Any) -> None:
+            super().__init__(config)
+            self.squares = example.Latin(config).squares
+
+    register_task(BareConfig, Bare, replace(example.recipe, name="bare", task=BareConfig(inputs=200)))
+    run = str(tmp_path / "run")
+    assert main(["check", "bare"]) == 0
+    assert main(["train", "bare-debug", "--out", run, "--threads", "1"]) == 0
+    assert main(["eval", run, "--limit", "4", "--samples", "2"]) == 0
+    capsys.readouterr()
+    refused = {
+        ("solve", "1.../.2../..3./....", "--checkpoint", run): f"{run}: the task bare does not read inputs as text",
+        ("solve", "1.../.2../..3./....", "--task", "bare"): "--task: the task bare does not read text",
+        ("generate", "--checkpoint", run): f"{run}: the task bare does not generate from nothing",
+        ("data", "bare"): "bare: the task bare does not write its inputs and answers as text",
+        ("eval", run, "--submission", "s.json"): "--submission: the task bare does not learn from demonstrations",
+    }
+    for arguments, message in refused.items():
+        assert main(list(arguments)) == 2
+        assert capsys.readouterr().err == f"gram: {message}, expected one that does\n"
+
+
 def test_it_runs_as_a_command():
     done = subprocess.run([sys.executable, EXAMPLE, "recipes"], capture_output=True, text=True, check=True)
     assert "latin-squares" in done.stdout
@@ -106,7 +149,7 @@ def test_it_runs_as_a_command():
 
 def test_a_task_under_another_name_than_its_config_is_refused(example: ModuleType):
     with pytest.raises(ValueError, match=r"NQueensConfig.kind is 'nqueens', but Latin.name is 'latin'"):
-        register(NQueensConfig, example.Latin)
+        register_task(NQueensConfig, example.Latin)
 
 
 @pytest.mark.slow

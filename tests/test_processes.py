@@ -23,7 +23,7 @@ from helpers import debug_recipe, make_trainer, metrics_of
 
 COMMAND = [
     "train", "nqueens7-pocket-debug", "--train.steps", "20", "--train.precision", "fp32", "--train.log-every", "1",
-    "--train.eval-every", "10", "--train.eval-inputs", "5", "--train.eval-samples", "3", "--train.posterior-stay",
+    "--train.eval-every", "10", "--train.eval-inputs", "5", "--train.eval-samples", "3", "--train.guided-stay",
     "drawn", "--train.checkpoint-every", "5", "--device", "cpu", "--threads", "1",
 ]  # fmt: skip
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
@@ -211,8 +211,8 @@ def test_no_thread_that_could_wake_when_the_interpreter_ends_is_left(tmp_path: P
     ended = launch(2, [*COMMAND, "--out", str(tmp_path / "run")], ("-c", THREADS_LEFT)).wait()
     for code, output in ended:
         assert code == 0, output
-        _, told, threads = output.partition("left:")
-        assert told, output
+        _, mark, threads = output.partition("left:")
+        assert mark, output
         assert "gloo" not in threads, output
 
 

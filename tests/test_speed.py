@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 from gram_reasoning.cli import main
 from gram_reasoning.config import Recipe
 from gram_reasoning.inference.sampler import SamplerConfig, sample
+from gram_reasoning.storage.hub import BUNDLED
 from helpers import debug_recipe, make_trainer, tiny_gram
 
 WAITS = {"_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "_unique2", "item", "equal"}
@@ -53,7 +54,7 @@ class LiveBytes(TorchDispatchMode):
 
 
 RECIPES: list[dict[str, Any]] = [
-    {"prior_share": 0.5, "prior_target": "nearest", "posterior_stay": "drawn", "halting": True},
+    {"prior_share": 0.5, "prior_target": "nearest", "guided_stay": "drawn", "halting": True},
     {"prior_share": 0.5, "prior_target": "matched", "trajectories_per_input": 2, "examples": "pairs"},
     {"accumulation": 2, "halt_target": "equal"},
     {"name": "arc-pocket-debug", "halt_target": "equal"},
@@ -124,13 +125,26 @@ def test_a_compiled_run_is_the_eager_run(tmp_path: Path, monkeypatch: pytest.Mon
         torch.testing.assert_close(compiled, eager, rtol=0, atol=1e-4)
 
 
+def test_a_bench_without_a_model_judges_no_answers(capsys: pytest.CaptureFixture[str]):
+    """Fresh weights are right about nothing, which says nothing about the recipe."""
+    arguments = ["bench", "nqueens7-pocket-debug", "--parts", "sampler", "--inputs", "3", "--samples", "2"]
+    assert main(arguments) == 0
+    told = capsys.readouterr().out
+    assert told.count("fresh weights") == 2
+    assert "right" not in told
+    assert main([*arguments, "--checkpoint", str(BUNDLED / "nqueens7")]) == 0
+    told = capsys.readouterr().out
+    assert "fresh weights" not in told
+    assert told.count("right ") == 2
+
+
 @pytest.mark.slow
 def test_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     arguments = ["--device", "cpu", "--threads", "1", "--repeats", "2", "--inputs", "3", "--samples", "2"]
     assert main(["bench", "nqueens7-pocket-debug", *arguments, "--json", str(tmp_path / "bench.json")]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for part in ("matrix products", "training step", "sampler, 2 steps each", "memory, 2000", "cold start, gram solve"):
-        assert part in told
+        assert part in printed
     result = json.loads((tmp_path / "bench.json").read_text())
     assert result.keys() >= {"device", "torch", "commit", "rates", "step", "sampler", "memory", "start"}
     assert 0 < result["step"]["share_of_matrix_rate"] < 1

@@ -12,24 +12,27 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
 from gram_reasoning.build import load_config, load_model, model_folder
 from gram_reasoning.config import Recipe
-from gram_reasoning.errors import UserError
+from gram_reasoning.errors import UserError, check
 from gram_reasoning.evaluation.card import model_card
 from gram_reasoning.inference.sampler import SamplerConfig
 from gram_reasoning.inference.select import Rule
 from gram_reasoning.inference.solve import Answer, Solved, solve
-from gram_reasoning.models.base import RecursiveModel
+from gram_reasoning.models.base import Model
+from gram_reasoning.nn.precision import Precision
 from gram_reasoning.processes import choose_device
 from gram_reasoning.storage import checkpoint, hub
-from gram_reasoning.tasks.base import Task
+from gram_reasoning.tasks.base import Task, lacks
+from gram_reasoning.tasks.text import Text
 
 __all__ = ["Answer", "Solved", "Solver", "load"]
 
+HaltBy = Literal["confidence", "head"]
 GROUP = 64  # inputs that are solved together
 
 
@@ -40,7 +43,7 @@ class Solver:
     recipe: Recipe
     """How it was trained."""
     task: Task
-    model: RecursiveModel
+    model: Model
     config: dict[str, Any]
     """The model's config.json."""
     card: str | None
@@ -50,13 +53,44 @@ class Solver:
     def from_pretrained(cls, name: str | Path, device: str = "auto") -> "Solver":
         """The same as `load`."""
         folder = model_folder(name)
-        card = folder / "README.md"
+        card = folder / hub.CARD
         loaded = load_model(folder, choose_device(device))
         return cls(*loaded, load_config(folder), card.read_text(encoding="utf-8") if card.is_file() else None)
 
-    def solve(self, puzzle: str, **options: Any) -> Solved:
+    def __repr__(self) -> str:
+        size = sum(p.numel() for p in self.model.parameters())
+        device = next(self.model.parameters()).device
+        return f"Solver({self.recipe.name}: {self.task.name}, {size:,} parameters, on {device})"
+
+    def solve(
+        self,
+        puzzle: str,
+        *,
+        samples: int | None = None,
+        steps: int | None = None,
+        halting: bool = False,
+        halt_by: HaltBy = "confidence",
+        halt_at: float = 0.95,
+        random_start: bool = False,
+        precision: Precision = "fp32",
+        select: Rule = "majority",
+        chunk: int = 512,
+        seed: int = 0,
+    ) -> Solved:
         """What the model finds for one input, written as `gram solve` reads it; options as in `solve_many`."""
-        [solved] = self.solve_many([puzzle], **options)
+        [solved] = self.solve_many(
+            [puzzle],
+            samples=samples,
+            steps=steps,
+            halting=halting,
+            halt_by=halt_by,
+            halt_at=halt_at,
+            random_start=random_start,
+            precision=precision,
+            select=select,
+            chunk=chunk,
+            seed=seed,
+        )
         return solved
 
     def solve_many(
@@ -66,6 +100,10 @@ class Solver:
         samples: int | None = None,
         steps: int | None = None,
         halting: bool = False,
+        halt_by: HaltBy = "confidence",
+        halt_at: float = 0.95,
+        random_start: bool = False,
+        precision: Precision = "fp32",
         select: Rule = "majority",
         chunk: int = 512,
         seed: int = 0,
@@ -77,6 +115,10 @@ class Solver:
             samples: trajectories for each input; the default is the recipe's.
             steps: supervision steps of each; the default is as many as in training.
             halting: a trajectory ends when it is sure of its answer; `steps` is then the budget.
+            halt_by: sure by its decoder, all tokens together ("confidence"), or by its halt head ("head").
+            halt_at: the probability above which it is sure.
+            random_start: draw z_0 anew for each trajectory: how a model without noise can vary.
+            precision: of matrix products, "fp32" or "bf16", which is several times faster on most devices.
             select: order of the answers: "majority", "lprm" or "first".
             chunk: trajectories at once: bounds the memory.
             seed: seed of the noise.
@@ -84,40 +126,63 @@ class Solver:
         Raises:
             UserError: an input or an option is wrong; its number, its line and cell, and what was expected.
         """
+        chosen = {"halt_by": (halt_by, HaltBy), "precision": (precision, Precision), "select": (select, Rule)}
+        for name, (value, kinds) in chosen.items():
+            check(value in get_args(kinds), name, value, f"one of {', '.join(get_args(kinds))}")
+        check(0 <= halt_at <= 1, "halt_at", halt_at, "a probability from 0 to 1")
+        for name, value, default in (("halt_by", halt_by, "confidence"), ("halt_at", halt_at, 0.95)):
+            check(halting or value == default, name, value, "halting=True beside it")
         sampler = SamplerConfig.filled(
-            self.recipe.evaluation, self.model, samples=samples, steps=steps, halting=halting, chunk=chunk, seed=seed
+            self.recipe.evaluation,
+            self.model,
+            samples=samples,
+            steps=steps,
+            halting=halting,
+            halt_by=halt_by,
+            halt_at=halt_at,
+            chunk=chunk,
+            seed=seed,
+            random_start=random_start,
+            precision=precision,
         )
-        done, source = 0, iter(puzzles)
+        task, done, source = self.task, 0, iter(puzzles)
+        if not isinstance(task, Text):
+            raise lacks(task, Text, "solve")
         while part := list(islice(source, GROUP)):
-            inputs = [self._read(puzzle, number) for number, puzzle in enumerate(part, done + 1)]
-            yield from solve(self.model, self.task, inputs, sampler, select, first_input=done)
+            inputs = [_read(task, puzzle, number) for number, puzzle in enumerate(part, done + 1)]
+            yield from solve(self.model, task, inputs, sampler, select, first_input=done)
             done += len(part)
 
-    def _read(self, puzzle: str, number: int) -> Tensor:
-        found = self.task.parse(puzzle, f"input {number}")
-        if len(found) > 1:
-            raise UserError(f"input {number}: {len(found)} inputs in one text, expected one")
-        return found[0][1]
-
-    def save_pretrained(self, folder: str | Path, evaluations: Sequence[dict[str, Any]] = ()) -> None:
+    def save_pretrained(
+        self, folder: str | Path, evaluations: Sequence[dict[str, Any]] = (), max_mb: float | None = None
+    ) -> None:
         """Write config.json, model.safetensors and a card: a new folder, or one that holds a model already.
 
         Args:
             evaluations: what `gram eval --json` wrote, as values; a new card shows their numbers.
+            max_mb: largest size of a file, in MB of a million bytes; the weights go into as many files as it takes.
         """
         folder = Path(folder)
-        if folder.is_dir() and (foreign := {path.name for path in folder.iterdir()} - set(hub.SENT)):
-            raise UserError(f"{folder}: holds {sorted(foreign)[0]}, expected a new folder or one with a model alone")
+        if folder.is_dir() and (others := hub.foreign(folder)):
+            raise UserError(f"{folder}: holds {others[0]}, expected a new folder or one with a model alone")
         kept = None if evaluations else self.card
         card = kept or model_card(self.config, self.model, evaluations)
         weights = {"model": self.model.state_dict()}
-        checkpoint.save_folder(folder, weights, {"config": self.config}, {"README.md": card})
+        largest = None if max_mb is None else int(max_mb * 1e6)
+        checkpoint.save_folder(folder, weights, {"config": self.config}, {hub.CARD: card}, largest)
 
     def push_to_hub(self, name: str, private: bool = False, evaluations: Sequence[dict[str, Any]] = ()) -> str:
         """Put the model into the repository `owner/name` of the Hugging Face Hub; returns its address."""
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(Path(folder) / "model", evaluations)
             return hub.send(Path(folder) / "model", name, private)
+
+
+def _read(task: Text, puzzle: str, number: int) -> Tensor:
+    found = task.parse(puzzle, f"input {number}")
+    if len(found) > 1:
+        raise UserError(f"input {number}: {len(found)} inputs in one text, expected one")
+    return found[0][1]
 
 
 def load(name: str | Path, device: str = "auto") -> Solver:

@@ -8,30 +8,44 @@ import torch
 from gram_reasoning import recipes
 from gram_reasoning.config import Recipe, from_json
 from gram_reasoning.errors import UserError, check
+from gram_reasoning.models.base import Model
+from gram_reasoning.models.configs import MODEL_KINDS, ModelConfig
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.storage import checkpoint
 from gram_reasoning.storage.hub import BUNDLED, find_model
 from gram_reasoning.tasks.arc import Arc
-from gram_reasoning.tasks.base import Block, Task
+from gram_reasoning.tasks.base import Task, lacks
 from gram_reasoning.tasks.configs import KINDS, TaskConfig
+from gram_reasoning.tasks.demonstrations import Demonstrations
 from gram_reasoning.tasks.graph_coloring import GraphColoring
 from gram_reasoning.tasks.maze import Maze
 from gram_reasoning.tasks.mnist import MNIST
 from gram_reasoning.tasks.nqueens import NQueens
 from gram_reasoning.tasks.sudoku import Sudoku
 from gram_reasoning.tasks.sudoku_generation import SudokuGeneration
+from gram_reasoning.tasks.text import Block, Blocks
+from gram_reasoning.types import Shape
 
 TASKS: dict[str, type[Task]] = {
     task.name: task for task in (NQueens, GraphColoring, Sudoku, SudokuGeneration, Maze, MNIST, Arc)
 }
 """Every kind of task and its class; the names are the kinds of their configs."""
+MODELS: dict[str, type[Model]] = {"gram": Gram}
+"""Every kind of model and its class, by the kind of its config."""
 
 
-def register(config: type[TaskConfig], task: type[Task], *own: Recipe) -> None:
+def register_task(config: type[TaskConfig], task: type[Task], *own: Recipe) -> None:
     """Add a task of your own and its recipes, so that checkpoints and commands know them (docs/own-task.md)."""
     if config.kind != task.name:
         raise ValueError(f"{config.__name__}.kind is {config.kind!r}, but {task.__name__}.name is {task.name!r}")
     KINDS[config.kind], TASKS[config.kind] = config, task
+    for recipe in own:
+        recipes.add(recipe)
+
+
+def register_model(config: type[ModelConfig], model: type[Model], *own: Recipe) -> None:
+    """Add a model of your own and its recipes, so that checkpoints and commands know them (examples/own_models.py)."""
+    MODEL_KINDS[config.kind], MODELS[config.kind] = config, model
     for recipe in own:
         recipes.add(recipe)
 
@@ -41,22 +55,32 @@ def build_task(recipe: Recipe) -> Task:
     return TASKS[recipe.task.kind](recipe.task)
 
 
-def build_model(recipe: Recipe, task: Task) -> Gram:
+def build_model(recipe: Recipe, task: Task) -> Model:
     """The recipe's model with fresh weights, drawn from the recipe's seed."""
+    identities = task.identities if isinstance(task, Demonstrations) else 0
+    shape = Shape(length=task.length, vocab=task.vocab, identities=identities)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.train.seed)
-        return Gram(recipe.model, task.length, task.vocab, len(task.owners) * task.disguises)
+        return MODELS[recipe.model.kind](recipe.model, shape)
 
 
-def bundled_model(kind: str, lines: Block, where: str) -> Path:
-    """The model of the package that fits an input by its lines."""
+def reader(kind: str) -> type[Blocks]:
+    """The class of a kind of task that reads text."""
     check(kind in TASKS, "--task", kind, f"one of {', '.join(TASKS)}")
-    name = TASKS[kind].model_name(lines, where)
-    known = sorted(folder.name for folder in BUNDLED.glob(f"{kind}*"))
-    if name not in known:
+    task = TASKS[kind]
+    if not issubclass(task, Blocks):
+        raise lacks(task, Blocks, "--task")
+    return task
+
+
+def bundled_model(task: type[Blocks], lines: Block, where: str) -> Path:
+    """The model of the package that fits an input by its lines."""
+    name = task.model_name(lines, where)
+    bundled = sorted(folder.name for folder in BUNDLED.glob(f"{task.name}*"))
+    if name not in bundled:
         raise UserError(
             f"{where}, line {lines[0][0]}: no model for {name} comes with the package "
-            f"(it has {', '.join(known) or 'none'}), expected another input or --checkpoint"
+            f"(it has {', '.join(bundled) or 'none'}), expected another input or --checkpoint"
         )
     return BUNDLED / name
 
@@ -84,7 +108,7 @@ def _owners(config: dict[str, Any], path: Path) -> tuple[str, ...]:
     return tuple(owners)
 
 
-def load_model(name: str | Path, device: torch.device | str = "cpu") -> tuple[Recipe, Task, Gram]:
+def load_model(name: str | Path, device: torch.device | str = "cpu") -> tuple[Recipe, Task, Model]:
     """A trained model, by a path, the name of one in the package, or `owner/name` on the Hub; averaged weights.
 
     Raises:
@@ -94,17 +118,16 @@ def load_model(name: str | Path, device: torch.device | str = "cpu") -> tuple[Re
     config = load_config(folder)
     recipe: Recipe = from_json(Recipe, config["recipe"], str(folder / "config.json"))
     task = build_task(recipe)
-    task.know(_owners(config, folder / "config.json"))
+    owners = _owners(config, folder / "config.json")
+    if isinstance(task, Demonstrations):
+        task.set_owners(owners)
+    elif owners:
+        raise lacks(task, Demonstrations, f"{folder / 'config.json'}, owners")
     path = folder / "model.safetensors"
     weights = checkpoint.load_weights(folder)
-    c, held = recipe.model, sum(tensor.numel() for tensor in weights.values())
-    asked = c.num_layers * c.hidden_size * c.mlp_size + c.prefix_tokens * c.hidden_size
-    asked += c.hidden_size * len(task.owners) * task.disguises
-    asked += c.mixer_size * c.prefix_tokens if c.token_mixer == "mlp" else 0
-    if asked > held:  # before that much memory is taken
-        raise UserError(f"{path}: {held} numbers, expected at least the {asked} that config.json asks for")
+    with torch.device("meta"):  # the shapes that config.json asks for, before their memory is taken
+        checkpoint.check_tensors(weights, build_model(recipe, task).state_dict(), path)
     model = build_model(recipe, task)
-    checkpoint.check_tensors(weights, model.state_dict(), path)
     for name, tensor in weights.items():
         check(bool(tensor.isfinite().all()), f"{path}, {name}", "nan or inf", "finite numbers")
     model.load_state_dict(weights)

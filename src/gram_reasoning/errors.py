@@ -9,9 +9,12 @@ class UserError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        # What a user typed may hold line ends and control characters.
-        shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
-        super().__init__("".join(shown))
+        super().__init__(one_line(message))  # what a user typed may hold line ends and control characters
+
+
+def one_line(message: str) -> str:
+    """The same with escapes in place of line ends and control characters."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
 
 
 def check(holds: bool, name: str, value: object, expected: str) -> None:

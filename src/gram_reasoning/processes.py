@@ -78,17 +78,17 @@ class Processes:
         """Let the first process do `work` and tell the others its result; if it cannot, all stop and it says why."""
         if self.count == 1:
             return work()
-        told: list[Any] = [None, False]
+        result: list[Any] = [None, False]
         if not self.first:
-            self._talk(dist.broadcast_object_list, told)
-            if not told[1]:
+            self._talk(dist.broadcast_object_list, result)
+            if not result[1]:
                 raise SystemExit(2)
-            return told[0]
+            return result[0]
         try:
-            told = [work(), True]
+            result = [work(), True]
         finally:
-            self._talk(dist.broadcast_object_list, told)
-        return told[0]
+            self._talk(dist.broadcast_object_list, result)
+        return result[0]
 
     def leave(self) -> None:
         """Say goodbye at the end of the work."""

@@ -6,41 +6,26 @@ N samples of an input, n solutions of an input.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-import torch
 from torch import Tensor
+
+from gram_reasoning.trees import Tree
 
 IGNORE = -100
 """Target value of positions that carry no loss."""
 
 
-@dataclass(frozen=True)
-class LatentState:
-    """z = (h, l): what a recursive model carries from one supervision step to the next."""
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What a model must know of a task to be built."""
 
-    high: Tensor  # h (B, S, D)
-    low: Tensor  # l (B, S, D)
-
-    def detach(self) -> "LatentState":
-        return LatentState(self.high.detach(), self.low.detach())
-
-    def where(self, mask_B: Tensor, other: "LatentState") -> "LatentState":
-        """Rows of `other` where the mask holds, own rows elsewhere."""
-        mask = mask_B[:, None, None]
-        return LatentState(torch.where(mask, other.high, self.high), torch.where(mask, other.low, self.low))
-
-
-@dataclass(frozen=True)
-class SlotState:
-    """What a training slot carries: the latent, how far it is, and the tokens its value loss will need."""
-
-    latent: LatentState
-    steps: Tensor  # supervision steps done (B,)
-    limit: Tensor  # it leaves after this many (B,)
-    may_halt_from: Tensor  # it may halt from this step on (B,)
-    done: Tensor  # its trajectory is over; it waits for the rest of its group (B,) bool
-    registers: Tensor  # first token of h after each transition so far, detached (B, N_sup * T, D)
+    length: int
+    """L, tokens of an input and of an answer."""
+    vocab: int
+    """V, token values."""
+    identities: int = 0
+    """Rows of the table of identities, for a task whose inputs belong to something that is learnt (ARC)."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +34,14 @@ class Batch:
 
     inputs: Tensor  # x (B, L) int64
     targets: Tensor  # y (B, L) int64, IGNORE where no loss
-    is_posterior: Tensor  # the slot's role (B,) bool
+    is_guided: Tensor  # the slot's role: whether the model may look at y while it samples (B,) bool
     is_open: Tensor  # whether more than one solution of x is known (B,) bool
+    step: Tensor  # supervision steps that the row's trajectory has done (B,) int64
     identity: Tensor | None = None  # vector of what x belongs to (B, D), where the model learns one
 
 
 class Referee(Protocol):
-    """What training tells a model about the task: which answer to learn now, and how good an answer is."""
+    """What training tells a model: which answer to learn now, how good an answer is, and who leaves."""
 
     def targets(self, logits: Tensor) -> Tensor:
         """The targets (B, L) for logits (B, L, V); IGNORE throughout a row that is not to learn."""
@@ -65,15 +51,35 @@ class Referee(Protocol):
         """How right each prediction (B, L) is, in [0, 1], (B,); None where the task has no rules."""
         ...
 
+    def ends(self, sure: Tensor) -> Tensor:
+        """Whose trajectory ends with this step (B,) bool, given who is sure of its answer (B,) bool."""
+        ...
+
+
+class Measured(NamedTuple):
+    """A number of each row, and which rows it is told of."""
+
+    values: Tensor  # (B,)
+    counts: Tensor  # (B,) bool
+
 
 @dataclass(frozen=True)
 class StepOutput:
     """What one supervision step gives back."""
 
     losses: dict[str, Tensor]  # each (B,)
-    metrics: dict[str, Tensor]  # each (B,)
-    state: SlotState  # detached
-    logits: Tensor  # (B, L, V), detached
+    metrics: dict[str, Measured]  # detached
+    carry: Tree  # what the rows take along to their next step; detached
+    sure: Tensor | None = None  # who is sure of its answer (B,) bool; None for a model that cannot say
+
+
+class Answer(NamedTuple):
+    """What a state says."""
+
+    tokens: Tensor  # (B, L) int64
+    logits: Tensor | None  # (B, L, V); None where tokens are drawn, not decoded
+    value: Tensor  # how right the model takes them to be, to choose by (B,)
+    halt: Tensor | None  # probability that they are right, to stop by (B,); None for a model that cannot say
 
 
 @dataclass(frozen=True)
@@ -81,5 +87,5 @@ class Candidates:
     """N sampled answers for each of M inputs."""
 
     answers: Tensor  # (M, N, L) int64
-    values: Tensor  # LPRM value of the final state (M, N)
-    steps: Tensor  # supervision steps taken (M, N)
+    values: Tensor  # `Answer.value` of the final state (M, N)
+    steps: Tensor  # steps taken (M, N)

@@ -1,4 +1,4 @@
-"""`gram solve` on the text of further tasks: right exit codes, one line for bad input, nothing false shown; fuzzed.
+"""`gram solve` on the text of further tasks: right exit codes, one line for bad input, nothing false printed; fuzzed.
 
 Texts are written here from puzzles that the oracles know, some with one fault, so what the answer must be is known.
 """
@@ -159,11 +159,11 @@ def test_graphs(good: list[tuple[coloring.Edges, int]], fault: str | None, dimac
     elif dimacs is not None or not good:
         texts, graphs = [*texts, spell_graph(dimacs or set(), 0)], [*graphs, dimacs or set()]
     code, answers, err = solve("coloring", "\n\n".join(texts) + "\n")
-    shown = [
+    printed = [
         {(int(a) - 1, int(b) - 1) for a, _, b in (part.partition(" ") for part in item["input"].split("/")) if b}
         for item in answers
     ]
-    assert shown == graphs
+    assert printed == graphs
     right = [
         [coloring.is_solution([ord(c) - ord("a") for c in a["answer"]], edges, 3) for a in item["answers"]]
         for item, edges in zip(answers, graphs, strict=True)

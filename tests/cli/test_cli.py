@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from gram_reasoning.analysis import figures
 from gram_reasoning.cli import HELP, main
 from gram_reasoning.config import to_json
 from gram_reasoning.recipes import RECIPES
+from gram_reasoning.tasks.text import Text
+from gram_reasoning.training.trainer import Trainer
 from oracles import nqueens as oracle
 
 COMMANDS = re.findall(r"^  (\w+) .*", HELP.partition("commands:")[2].partition("options:")[0], re.MULTILINE)
@@ -43,11 +47,11 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The one line that a bad command line gets."""
     capsys.readouterr()
     assert main(list(arguments)) == 2
-    told = capsys.readouterr()
-    assert told.err.startswith("gram: ")
-    assert told.err.endswith("\n")
-    assert told.err.count("\n") == 1
-    return told.err
+    message = capsys.readouterr()
+    assert message.err.startswith("gram: ")
+    assert message.err.endswith("\n")
+    assert message.err.count("\n") == 1
+    return message.err
 
 
 def solve_json(capsys: pytest.CaptureFixture[str], model: str, *arguments: str) -> list[dict[str, Any]]:
@@ -66,9 +70,9 @@ def test_help_has_an_example(arguments: list[str], capsys: pytest.CaptureFixture
     except SystemExit as end:
         code = end.code
     assert code in (0, None)
-    told = capsys.readouterr()
-    assert "gram " in told.out[told.out.lower().index("example") :]
-    assert told.err == ""
+    message = capsys.readouterr()
+    assert "gram " in message.out[message.out.lower().index("example") :]
+    assert message.err == ""
 
 
 def test_help_and_listing_import_no_torch():
@@ -133,12 +137,16 @@ BAD_LINES = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "told"), BAD_LINES, ids=[" ".join(arguments) for arguments, _ in BAD_LINES])
+@pytest.mark.parametrize(("arguments", "message"), BAD_LINES, ids=[" ".join(arguments) for arguments, _ in BAD_LINES])
 def test_mistakes_get_one_line(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ):
     monkeypatch.chdir(tmp_path)
-    assert told in fails(capsys, *arguments)
+    assert message in fails(capsys, *arguments)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -151,11 +159,11 @@ BAD_VALUES = [
 ]
 
 
-@pytest.mark.parametrize(("options", "told"), BAD_VALUES, ids=[" ".join(options) for options, _ in BAD_VALUES])
+@pytest.mark.parametrize(("options", "message"), BAD_VALUES, ids=[" ".join(options) for options, _ in BAD_VALUES])
 @pytest.mark.parametrize("command", ["solve", "eval"])
-def test_bad_values(command: str, options: list[str], told: str, model: str, capsys: pytest.CaptureFixture[str]):
+def test_bad_values(command: str, options: list[str], message: str, model: str, capsys: pytest.CaptureFixture[str]):
     arguments = [command, EMPTY, "--checkpoint", model] if command == "solve" else [command, model]
-    assert told in fails(capsys, *arguments, *options)
+    assert message in fails(capsys, *arguments, *options)
 
 
 BAD_BOARDS = [
@@ -168,9 +176,9 @@ BAD_BOARDS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "told"), BAD_BOARDS)
-def test_bad_boards(text: str, told: str, model: str, capsys: pytest.CaptureFixture[str]):
-    assert told in fails(capsys, "solve", text, "--checkpoint", model)
+@pytest.mark.parametrize(("text", "message"), BAD_BOARDS)
+def test_bad_boards(text: str, message: str, model: str, capsys: pytest.CaptureFixture[str]):
+    assert message in fails(capsys, "solve", text, "--checkpoint", model)
 
 
 def test_a_bad_board_in_a_file_is_named_by_file_and_line(
@@ -221,11 +229,11 @@ def test_a_stream_is_answered_as_it_comes(model: str, tmp_path: Path):
         process = subprocess.Popen([*command, target], text=True, **pipes)
         assert process.stdin is not None
         assert process.stdout is not None
-        told = ""
+        printed = ""
         for text in (EMPTY, ONE.replace("/", "\n") + "\n"):
             process.stdin.write(f"{text}\n")
             process.stdin.flush()
-            told += process.stdout.readline()
+            printed += process.stdout.readline()
         process.stdin.write(f"{EMPTY}\nQ.Q./..../..../....\n{EMPTY}\n")
         rest, error = process.communicate(timeout=60)
         assert process.returncode == 2
@@ -233,7 +241,7 @@ def test_a_stream_is_answered_as_it_comes(model: str, tmp_path: Path):
             "gram: standard input, line 8: the queens in row 1, column 1 and row 1, column 3 attack each other, "
             "expected queens that do not\n"
         )
-        lines = (told + rest if target == "-" else file.read_text()).splitlines()
+        lines = (printed + rest if target == "-" else file.read_text()).splitlines()
         assert [json.loads(line)["input"] for line in lines] == [EMPTY, ONE, EMPTY]
 
 
@@ -269,12 +277,12 @@ def test_printed_boards_are_verified_ones(model: str, capsys: pytest.CaptureFixt
     (item,) = solve_json(capsys, model, EMPTY, "--samples", "200")
     right = [answer for answer in item["answers"] if answer["verified"]]
     assert right
-    for options, shown in ((["--all"], right), ([], right[:1])):
+    for options, answers in ((["--all"], right), ([], right[:1])):
         assert main(["solve", EMPTY, "--checkpoint", model, "--samples", "200", *options]) == 0
-        told = capsys.readouterr().out
-        assert f"{len(right)} of 2 solutions found, {sum(a['votes'] for a in right)} of 200 samples valid" in told
-        assert told.count("Q") == 4 * len(shown)
-        assert all(f"{answer['votes']} votes" in told for answer in shown)
+        printed = capsys.readouterr().out
+        assert f"{len(right)} of 2 solutions found, {sum(a['votes'] for a in right)} of 200 samples valid" in printed
+        assert printed.count("Q") == 4 * len(answers)
+        assert all(f"{answer['votes']} votes" in printed for answer in answers)
 
 
 def test_no_solution_is_exit_1(model: str, capsys: pytest.CaptureFixture[str]):
@@ -294,6 +302,33 @@ def test_json_file_and_picture(model: str, tmp_path: Path, capsys: pytest.Captur
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json", "out.png"]
 
 
+def test_an_unsolved_board_shows_what_the_model_answered(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """An untrained model is right about nothing; what it answers is shown, and marked."""
+    drawn: list[str] = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.extend(a.get_title() for a in figure.axes))
+    run = str(tmp_path / "run")
+    assert main(["train", "coloring6-debug", "--out", run, "--threads", "1", "--train.steps", "1"]) == 0
+    capsys.readouterr()
+    triangle = "1 2/2 3/1 3/4 5/5 6/4 6"
+    arguments = ["solve", triangle, "--checkpoint", run, "--samples", "1", "--steps", "1"]
+    assert main([*arguments, "--json", "-"]) == 1
+    [answer] = json.loads(capsys.readouterr().out)["answers"]
+    assert main([*arguments, "--picture", str(tmp_path / "out.png")]) == 1
+    told = capsys.readouterr().out
+    assert "not solved: none of 1 samples is a solution" in told
+    [violated] = re.findall(r"1 votes, NOT a solution, violated: (\d+)$", told, re.MULTILINE)
+    assert int(violated) == violations(triangle, answer["answer"])
+    assert drawn == ["0 of 6 found", "not a solution"]
+
+
+def violations(graph: str, answer: str) -> int:
+    """Edges within one colour, and vertices without one, `?`; the answer has a letter for each vertex."""
+    ends = [(answer[int(a) - 1], answer[int(b) - 1]) for a, b in (edge.split() for edge in graph.split("/"))]
+    return sum(a == b != "?" for a, b in ends) + answer.count("?")
+
+
 @pytest.mark.parametrize("option", ["--json", "--picture"])
 def test_solve_cannot_write(option: str, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     folder = tmp_path / "folder.png"
@@ -301,6 +336,19 @@ def test_solve_cannot_write(option: str, model: str, tmp_path: Path, capsys: pyt
     for path in (tmp_path / "no" / "such.png", folder):
         assert str(path) in fails(capsys, "solve", EMPTY, "--checkpoint", model, option, str(path))
     assert list(tmp_path.rglob("*")) == [folder]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["solve", EMPTY, "--trajectories"], ["generate", "--forming"]], ids=["trajectories", "forming"]
+)
+def test_halting_and_a_picture_of_every_step_are_refused_before_the_work(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    """The model is not even looked for."""
+    picture = tmp_path / "out.png"
+    told = fails(capsys, *arguments, str(picture), "--halting", "--checkpoint", "nowhere")
+    assert f"{arguments[-1]}: rollouts that halt have no common length, expected no --halting" in told
+    assert not picture.exists()
 
 
 def test_a_picture_of_no_known_kind(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -333,6 +381,7 @@ def test_data_is_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     from gram_reasoning.build import build_task
 
     task = build_task(RECIPES["nqueens7-pocket-debug"])
+    assert isinstance(task, Text)
     file = tmp_path / "test.txt"
     for split in ("test", "validation", "train"):
         assert main(["data", "nqueens7-pocket-debug", "--split", split]) == 0
@@ -354,10 +403,30 @@ def test_a_reader_that_leaves_is_no_error():
     assert done.stderr == ""
 
 
+def test_a_run_that_is_removed_while_it_trains(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    run = tmp_path / "run"
+    plain = Trainer.train_step
+
+    def train_step(self: Trainer) -> Any:
+        if self.step == 2:
+            shutil.rmtree(run)
+        return plain(self)
+
+    monkeypatch.setattr(Trainer, "train_step", train_step)
+    assert main(["train", "nqueens7-pocket-debug", "--out", str(run), "--threads", "1"]) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith(f"gram: {run}: was removed while it trained; the model of step ")
+    assert told.err.count("\n") == 1
+    assert "--resume" not in told.out
+    assert main(["eval", str(run / "model"), "--limit", "1", "--samples", "1"]) == 0
+
+
 def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]):
     assert main(["recipes"]) == 0
-    told = capsys.readouterr().out
-    assert all(name in told for name in RECIPES if not name.endswith("-debug"))
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in RECIPES if not name.endswith("-debug"))
     assert main(["recipes", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {name: to_json(recipe) for name, recipe in RECIPES.items()}
 
@@ -369,7 +438,7 @@ def test_train_solve_and_resume(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "finished at step 6 of 6" in capsys.readouterr().out
     assert "add --resume" in fails(capsys, *command)
     assert main([*command, "--resume"]) == 0
-    assert "differs from the options given" in fails(capsys, *command, "--resume", "--train.steps", "9")
+    assert "the run has train.steps 6, the options give 9" in fails(capsys, *command, "--resume", "--train.steps", "9")
     assert len(oracle.completions(board(HOPELESS))) == 0
     assert main(["solve", HOPELESS, "--checkpoint", str(run)]) == 1
     assert "no solution exists" in capsys.readouterr().out
@@ -399,7 +468,7 @@ def test_train_into_the_folder_where_it_is_called(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ([""], "the argument: empty"),
         (["......./..."], "no model for nqueens2"),
@@ -410,8 +479,8 @@ def test_train_into_the_folder_where_it_is_called(tmp_path: Path, monkeypatch: p
         ([EMPTY, "--threads", "0"], "--threads"),
     ],
 )
-def test_solve_with_the_bundled_models(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]):
-    assert told in fails(capsys, "solve", *arguments)
+def test_solve_with_the_bundled_models(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]):
+    assert message in fails(capsys, "solve", *arguments)
 
 
 @pytest.mark.parametrize(
@@ -425,9 +494,11 @@ def test_too_little_memory(error: Exception, monkeypatch: pytest.MonkeyPatch, ca
     assert "not enough memory" in fails(capsys, "data", "nqueens7-pocket-debug")
 
 
-@pytest.mark.parametrize(("redirect", "told"), [("> /dev/full", "standard output"), ("<&-", "standard input: closed")])
-def test_closed_streams(redirect: str, told: str):
+@pytest.mark.parametrize(
+    ("redirect", "message"), [("> /dev/full", "standard output"), ("<&-", "standard input: closed")]
+)
+def test_closed_streams(redirect: str, message: str):
     command = f"{sys.executable} -m gram_reasoning {'recipes' if '>' in redirect else 'solve -'} {redirect}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert told in done.stderr
+    assert message in done.stderr

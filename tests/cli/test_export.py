@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from gram_reasoning.api import load
 from gram_reasoning.build import load_model
 from gram_reasoning.cli import main
 from gram_reasoning.errors import UserError
@@ -55,8 +56,28 @@ def test_the_files_are_small_and_give_the_model(shards: Path):
 
 def test_one_file_without_a_limit(tmp_path: Path):
     assert main(["export", str(BUNDLED), "--out", str(tmp_path / "one")]) == 0
-    assert sorted(file.name for file in (tmp_path / "one").iterdir()) == ["config.json", "model.safetensors"]
+    files = ["README.md", "config.json", "model.safetensors"]
+    assert sorted(file.name for file in (tmp_path / "one").iterdir()) == files
     assert same(loaded(tmp_path / "one"), loaded(BUNDLED))
+
+
+def test_a_card_is_kept_and_a_run_gets_one(shards: Path, tmp_path: Path):
+    assert (shards / "README.md").read_text() == (BUNDLED / "README.md").read_text()
+    run = tmp_path / "run"
+    assert main(["train", "nqueens7-pocket-debug", "--out", str(run), "--threads", "1"]) == 0
+    for name in ("first", "second"):  # the second from the first: what was exported is a model with a card
+        assert main(["export", str(run if name == "first" else tmp_path / "first"), "--out", str(tmp_path / name)]) == 0
+        card = (tmp_path / name / "README.md").read_text()
+        assert "# nqueens7-pocket-debug" in card
+        assert "gram train nqueens7-pocket-debug" in card
+
+
+def test_a_model_in_several_files_is_saved_over_itself(shards: Path, tmp_path: Path):
+    folder = tmp_path / "model"
+    solver = load(shards, "cpu")
+    for _ in range(2):
+        solver.save_pretrained(folder, max_mb=0.25)
+    assert sorted(file.name for file in folder.iterdir()) == sorted(file.name for file in shards.iterdir())
 
 
 @pytest.mark.parametrize("damage", ["missing", "foreign"])

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+import gram_reasoning
 from gram_reasoning.cli import main
+from gram_reasoning.errors import UserError
 from oracles import sudoku as oracle
 
 
@@ -35,21 +37,34 @@ def test_boards_are_judged(model: str, tmp_path: Path, capsys: pytest.CaptureFix
             assert list(oracle.completions(puzzle)) == [board]
     assert code == (0 if valid == 30 else 1)
     assert last["measures"]["validity"] == pytest.approx(valid / 30)
-    told = capsys.readouterr().out
-    assert told.count("not valid") == 30 - valid
-    assert "validity:" in told
+    printed = capsys.readouterr().out
+    assert printed.count("not valid") == 30 - valid
+    assert "validity:" in printed
 
 
-@pytest.mark.parametrize(("options", "told"), [(["--count", "0"], "--count"), ([], "--checkpoint")])
-def test_mistakes(options: list[str], told: str, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize(("options", "message"), [(["--count", "0"], "--count"), ([], "--checkpoint")])
+def test_mistakes(options: list[str], message: str, capsys: pytest.CaptureFixture[str]):
     assert main(["generate", *(["--checkpoint", "nowhere"] if options else []), *options]) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_model_that_generates_is_refused_by_solve(model: str, capsys: pytest.CaptureFixture[str]):
+    board = "1..." * 4
+    assert main(["solve", board, "--checkpoint", model]) == 2
+    assert capsys.readouterr().err.endswith(
+        "the task sudoku-generation generates from nothing, expected `gram generate`\n"
+    )
+    assert main(["solve", board, "--task", "sudoku-generation"]) == 2
+    message = "gram: --task: the task sudoku-generation does not read text, expected one that does\n"
+    assert capsys.readouterr().err == message
+    with pytest.raises(UserError, match="solve: the task sudoku-generation does not read inputs as text"):
+        gram_reasoning.load(model).solve(board)
 
 
 def test_a_model_that_solves_is_refused(capsys: pytest.CaptureFixture[str]):
     from gram_reasoning.build import BUNDLED
 
     assert main(["generate", "--checkpoint", str(next(BUNDLED.iterdir()))]) == 2
-    assert "which solves; expected one that generates" in capsys.readouterr().err
+    assert "the task nqueens does not generate from nothing, expected one that does" in capsys.readouterr().err

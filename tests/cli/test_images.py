@@ -10,6 +10,7 @@ import torch
 
 from gram_reasoning.build import load_model
 from gram_reasoning.cli import main
+from gram_reasoning.tasks.mnist import MNIST
 
 DRAWN = ["--task.source", "drawn", "--task.validation-images", "100", "--task.size", "14"]
 
@@ -41,9 +42,9 @@ def test_pictures(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     file = tmp_path / "digits.jsonl"
     options = ["--checkpoint", str(folder / "model"), "--count", "5", "--compact", "--json", str(file), *drawn]
     assert main(["generate", *options]) == 0
-    told = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr().out.splitlines()
     *items, last = [json.loads(line) for line in file.read_text().splitlines()]
-    assert [item["answer"] for item in items] == told[:5]
+    assert [item["answer"] for item in items] == printed[:5]
     assert all(item["valid"] is None and len(item["answer"].split("/")) == 14 for item in items)
     assert last["measures"]["images"] == 5
     images = [pixels_of(item["answer"]) for item in items]
@@ -82,8 +83,8 @@ def test_what_forms_ends_in_the_answer(folder: Path):
     from gram_reasoning.inference.sampler import SamplerConfig, sample
 
     _, task, model = load_model(folder / "model")
+    assert isinstance(task, MNIST)
     blank = task.blank()
-    assert blank is not None
     config = SamplerConfig(samples=3, steps=2, seed=4)
     ends = record(model, blank, config)[:, -1].argmax(-1)
     assert torch.equal(ends, sample(model, blank[None], config).answers[0])
@@ -113,8 +114,8 @@ MISTAKES: list[tuple[list[str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("options", "told"), MISTAKES)
-def test_mistakes(options: list[str], told: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize(("options", "message"), MISTAKES)
+def test_mistakes(options: list[str], message: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     config = json.loads((folder / "by" / "config.json").read_text())
     for name, task in (("large", {**config["task"], "size": 28}), ("empty", {})):
         (tmp_path / name).mkdir()
@@ -125,7 +126,7 @@ def test_mistakes(options: list[str], told: str, folder: Path, tmp_path: Path, c
     capsys.readouterr()
     assert main(["fid", "--checkpoint", str(folder / "model"), *given]) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert error.count("\n") == 1
 
 

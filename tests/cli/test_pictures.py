@@ -13,6 +13,7 @@ from gram_reasoning.analysis.trajectories import record
 from gram_reasoning.build import load_model
 from gram_reasoning.cli import main
 from gram_reasoning.inference.sampler import SamplerConfig
+from gram_reasoning.tasks.text import Text
 
 EMPTY = "......./......./......./......./......./......./......."  # more solutions than a picture has room for
 FEW = ".Q...../......./......./......./......./......./......."
@@ -118,6 +119,7 @@ def test_trajectories(board: str, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert len(colours) - sum(answer["votes"] for answer in shown) == len([c for c in colours if not c.startswith("C")])
 
     _, task, model = load_model("nqueens7")
+    assert isinstance(task, Text)
     tokens = task.parse(board, "board")[0][1]
     states = record(model, tokens, SamplerConfig(samples=SAMPLES, steps=3))
     last = states[:, -1].flatten(1).double().numpy()

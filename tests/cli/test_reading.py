@@ -45,20 +45,20 @@ def test_files_and_text(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"../..\n\xff/..\n", "line 2: not text (byte 1 is not UTF-8)"),
         (b"../..\n" + b"." * (LONGEST_LINE + 1), f"line 2: longer than {LONGEST_LINE} bytes"),
     ],
 )
-def test_what_is_no_text(content: bytes, told: str, tmp_path: Path):
+def test_what_is_no_text(content: bytes, message: str, tmp_path: Path):
     file = tmp_path / "boards"
     file.write_bytes(content)
     lines = open_puzzle(str(file)).lines
     assert next(lines) == "../..\n"
     with pytest.raises(UserError) as error:
         next(lines)
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def test_an_endless_device_is_no_board():

@@ -2,7 +2,7 @@
 
 import torch
 
-from gram_reasoning.evaluation.evaluator import bounds
+from gram_reasoning.evaluation.evaluator import diagnose
 from helpers import queens, tiny_gram
 
 
@@ -13,7 +13,7 @@ def test_the_budget_of_training_holds_in_the_diagnostic():
     with torch.no_grad():
         for parameter in model.posterior_head.parameters():
             parameter.mul_(30.0)  # a posterior that wants to tell more than it may
-    kl = bounds(model, problems, beta_nats=1.0, seed=0)["kl_by_transition"]
+    kl = diagnose(model, problems, {"kl": 1.0}, seed=0)["kl_by_transition"]
     several = float((problems.count > 1).float().mean())
     assert 0.1 < several < 0.9
     first, later = kl[: model.config.transitions], kl[model.config.transitions :]

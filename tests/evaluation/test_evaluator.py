@@ -16,6 +16,7 @@ from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.inference.select import Rule
 from gram_reasoning.inference.solve import solve
 from gram_reasoning.tasks.graph_coloring import EDGE, FIRST_COLOR
+from gram_reasoning.tasks.text import Written
 from helpers import debug_recipe, make_trainer
 from oracles import coloring, nqueens
 
@@ -44,6 +45,7 @@ def test_answers_that_differ_by_names_of_colours_count_once(tmp_path: Path):
     assert named > len(shares), "the names of the colours do not matter here"
     result = evaluate(run.model, run.task, problems, config)
     assert result["macro"]["coverage"] == pytest.approx(np.mean(shares))
+    assert isinstance(run.task, Written)
     for item in solve(run.model, run.task, list(problems.inputs.long()), config):
         colours = [[token - FIRST_COLOR for token in answer.tokens[:4]] for answer in item.solutions]
         assert len({coloring.classes(one) for one in colours}) == len(item.solutions)
@@ -51,13 +53,13 @@ def test_answers_that_differ_by_names_of_colours_count_once(tmp_path: Path):
 
 
 @pytest.mark.parametrize("rule", ["majority", "lprm", "first"])
-def test_the_best_answer_is_handed_in(rule: Rule):
+def test_the_best_answer_is_submitted(rule: Rule):
     """Of the model in the package after one step, when its samples still differ."""
     _, task, model = load_model("nqueens7")
     problems, config = task.split("test").subset(torch.arange(24)), SamplerConfig(samples=16, steps=1)
-    handed_in: list[torch.Tensor] = []
-    result = evaluate(model, task, problems, config, rule, hand_in=handed_in.append)
-    (given,) = handed_in
+    submitted: list[torch.Tensor] = []
+    result = evaluate(model, task, problems, config, rule, submit=submitted.append)
+    (given,) = submitted
     drawn = sample(model, problems.inputs, config)
     right, several = [], 0
     for best, answers, values, tokens in zip(given, drawn.answers, drawn.values, problems.inputs, strict=True):

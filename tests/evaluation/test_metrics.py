@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from gram_reasoning.evaluation.metrics import (
     Found,
     independent_ceiling,
+    interval,
     no_repeat_ceiling,
+    student,
     summarize,
     tally,
     wilson,
@@ -173,3 +175,26 @@ def test_wilson_ends_are_where_the_score_test_rejects(counts: tuple[int, int]) -
 
 def test_wilson_without_trials() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
+
+
+# -- intervals over seeds ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("freedom", "quantile"),  # of a printed table
+    [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (5, 2.571), (9, 2.262), (30, 2.042), (120, 1.980)],
+)
+def test_the_quantiles_of_the_table(freedom: int, quantile: float):
+    assert student(freedom) == pytest.approx(quantile, abs=6e-4)
+
+
+def test_an_interval_by_hand():
+    mean, half = interval([90.0, 95.0, 100.0])
+    assert mean == pytest.approx(95)
+    assert half == pytest.approx(4.303 * 5 / 3**0.5, abs=1e-2)
+
+
+def test_intervals_hold_the_truth_in_95_of_100_cases():
+    draws = np.random.default_rng(0).normal(3, 2, (4000, 4))
+    held = [abs(mean - 3) <= half for mean, half in (interval(row.tolist()) for row in draws)]
+    assert np.mean(held) == pytest.approx(0.95, abs=0.015)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig, sample
-from gram_reasoning.models.gram import Gram
-from gram_reasoning.types import Candidates, LatentState
+from gram_reasoning.models.gram import Gram, Latent
+from gram_reasoning.types import Candidates
 from helpers import tiny_gram
 
 M, N, STEPS = 5, 7, 6
@@ -161,9 +161,9 @@ def test_memory_is_bounded_by_the_pool(monkeypatch: pytest.MonkeyPatch):
     model, rows = tiny_gram(transitions=2), []
     plain = Gram.step
 
-    def step(self: Gram, context: torch.Tensor, latent: LatentState, draws: torch.Tensor) -> LatentState:
+    def step(self: Gram, context: torch.Tensor, latent: Latent, draws: torch.Tensor, n: torch.Tensor) -> Latent:
         rows.append(len(latent.high))
-        return plain(self, context, latent, draws)
+        return plain(self, context, latent, draws, n)
 
     monkeypatch.setattr(Gram, "step", step)
     draw(model, chunk=4)

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from gram_reasoning.errors import UserError
-from gram_reasoning.models.gram import Gram
-from gram_reasoning.types import IGNORE, Batch, LatentState, SlotState
-from helpers import mixed_step, tiny_config, tiny_gram
+from gram_reasoning.models.gram import Carry, Gram, Latent
+from gram_reasoning.types import IGNORE, Batch, Shape
+from helpers import FixedReferee, mixed_step, tiny_config, tiny_gram
 
 ALONE: dict[str, list[Any]] = {
     "core": ["flat"],
@@ -75,7 +75,7 @@ class Paper:
 
     def __init__(self, model: Gram) -> None:
         self.c = model.config
-        self.length = model.length
+        self.length = model.shape.length
         self.w = {name: t.detach().double() for name, t in model.state_dict().items()}
         for name, _ in model.named_parameters():
             self.w[name].requires_grad_()
@@ -262,18 +262,20 @@ class Paper:
         ]
         return torch.stack(rows, 1)
 
-    def step(self, x: Tensor, latent: LatentState, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, x: Tensor, latent: Latent, noise: Tensor) -> tuple[Tensor, Tensor]:
         e_x, h, low = self.context(x), latent.high, latent.low
         for t in range(self.c.transitions):
             u, low = self.propose(h, low, e_x)
             h = u + self.epsilon(u, noise[:, t])
         return h, low
 
-    def supervise(self, batch: Batch, state: SlotState, noise: Tensor, answer: Tensor, reward: Tensor):
+    def supervise(self, batch: Batch, carry: Carry, noise: Tensor, referee: FixedReferee):
+        answer, reward, stay = referee.answer, referee.right, referee.stay
+        assert reward is not None
         c, e_x = self.c, self.context(batch.inputs)
         e_y = self.target(batch.targets) if c.guidance == "gaussian" else None
-        h, low = state.latent.high, state.latent.low
-        row = (batch.is_open, state.steps)
+        h, low = carry.high, carry.low
+        row = (batch.is_open, batch.step)
         zero = torch.zeros(len(h), dtype=torch.float64)
         kl, nats, registers = zero, zero, []
         for t in range(c.transitions):
@@ -281,25 +283,25 @@ class Paper:
             h, low = h.detach(), low.detach()
             u, low = self.propose(h, low, e_x)
             u = u if last else u.detach()
-            seen = batch.is_posterior if last or c.posterior_transitions == "all" else None
+            seen = batch.is_guided if last or c.posterior_transitions == "all" else None
             h = u + self.epsilon(u, noise[:, t], row, seen, e_y)
             registers.append(h[:, 0].detach())
             if e_y is not None and (last or c.charged_transitions == "all"):
                 charged, true = self.kl(u, e_y, (answer != IGNORE).sum(1).clamp(min=1), row)
-                kl, nats = kl + charged * batch.is_posterior, nats + true * batch.is_posterior
+                kl, nats = kl + charged * batch.is_guided, nats + true * batch.is_guided
         logits = self.logits(h)
         rows = []
         for row, y in zip(logits, answer, strict=True):
             kept = y != IGNORE
             rows.append(-row.log_softmax(-1)[kept, y[kept]].mean() if kept.any() else row.sum() * 0)
 
-        prior = (~batch.is_posterior).double()
+        prior = (~batch.is_guided).double()
         halt = registers[-1] @ self.w["halt_head.weight"][0] + self.w["halt_head.bias"][0]
         right = (reward == 1).double()
         halt_loss = -(right * F.logsigmoid(halt) + (1 - right) * F.logsigmoid(-halt)) * prior
-        steps = state.steps + 1
-        leaving = (steps >= state.limit) | ((halt > 0) & (steps >= state.may_halt_from) & ~batch.is_posterior)
-        carried, value = state.registers.clone(), []
+        steps = stay.steps + 1
+        leaving = (steps >= stay.limit) | ((halt > 0) & (steps >= stay.may_halt_from) & ~batch.is_guided)
+        carried, value = carry.registers.clone(), []
         for b in range(len(h)):
             done = int(steps[b]) * c.transitions
             carried[b, done - c.transitions : done] = torch.stack([r[b] for r in registers])
@@ -332,36 +334,37 @@ def double_gram(case: dict[str, Any]) -> Gram:
     return model
 
 
-def double(batch: Batch, state: SlotState, noise: Tensor) -> tuple[Batch, SlotState, Tensor]:
-    latent = LatentState(state.latent.high.double(), state.latent.low.double())
-    return batch, replace(state, latent=latent, registers=state.registers.double()), noise.double()
+def double(carry: Carry, noise: Tensor) -> tuple[Carry, Tensor]:
+    return Carry(*(tensor.double() for tensor in carry)), noise.double()
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_supervision_step_and_its_gradient(case: dict[str, Any]):
     model = double_gram(case)
     paper = Paper(model)
-    batch, state, noise, referee = mixed_step(model)
-    batch, state, noise = double(batch, state, noise)
-    out = model(batch, state, noise, referee)
+    batch, carry, noise, referee = mixed_step(model)
+    carry, noise = double(carry, noise)
+    out = model(batch, carry, noise, referee)
     assert referee.right is not None
-    losses, values, leaving = paper.supervise(batch, state, noise, referee.answer, referee.right)
+    losses, values, leaving = paper.supervise(batch, carry, noise, referee)
+    weights = model.loss_weights(0, 1)
 
-    assert out.losses.keys() == losses.keys() == model.loss_weights.keys()
+    assert out.losses.keys() == losses.keys() == weights.keys()
     for name, loss in losses.items():
         close(out.losses[name], loss, name)
-    ours = {"high": out.state.latent.high, "low": out.state.latent.low, "logits": out.logits}
-    ours |= {"registers": out.state.registers, "kl_nats": out.metrics["kl_nats"]}
+    ours = {**out.carry._asdict(), "logits": model.decode(out.carry).detach(), "kl_nats": out.metrics["kl_nats"].values}
     for name, value in values.items():
         close(ours[name], value, name)
-    assert torch.equal(out.state.done, leaving)
+    assert out.sure is not None
+    assert torch.equal(referee.ends(out.sure), leaving)
     assert leaving.any()
     assert not leaving.all()
-    assert torch.equal(out.state.steps, state.steps + 1)
-    assert torch.equal(out.metrics["reward"], referee.right)
+    for name, rows in (("posterior_accuracy", batch.is_guided), ("prior_slot_accuracy", ~batch.is_guided)):
+        assert torch.equal(out.metrics[name].values, (referee.right == 1).float())
+        assert torch.equal(out.metrics[name].counts, rows)
 
-    torch.stack([model.loss_weights[name] * loss.sum() for name, loss in out.losses.items()]).sum().backward()
-    torch.stack([model.loss_weights[name] * loss.sum() for name, loss in losses.items()]).sum().backward()
+    for terms in (out.losses, losses):
+        torch.stack([weights[name] * loss.sum() for name, loss in terms.items()]).sum().backward()
     for name, parameter in model.named_parameters():
         reference = paper.w[name].grad
         close(parameter.grad, torch.zeros_like(paper.w[name]) if reference is None else reference, f"grad of {name}")
@@ -371,11 +374,12 @@ def test_supervision_step_and_its_gradient(case: dict[str, Any]):
 def test_prior_step(case: dict[str, Any]):
     model = double_gram(case)
     paper = Paper(model)
-    batch, state, noise, _ = mixed_step(model)
-    batch, state, noise = double(batch, state, noise)
+    batch, carry, noise, _ = mixed_step(model)
+    carry, noise = double(carry, noise)
+    start = Latent(carry.high, carry.low)
     with torch.no_grad():
-        latent = model.step(model.encode(batch.inputs), state.latent, noise)
-        high, low = paper.step(batch.inputs, state.latent, noise)
+        latent = model.step(model.encode(batch.inputs), start, noise)
+        high, low = paper.step(batch.inputs, start, noise)
         logits, halt, value = model.decode(latent), model.halt_logit(latent), model.value(latent)
         register = high[:, 0]
     close(latent.high, high, "h")
@@ -397,23 +401,29 @@ def test_initial_state_is_the_stored_latent(entry: str):
 
 
 @pytest.mark.parametrize("posterior_transitions", ["all", "last"])
-def test_posterior_rollout_is_the_chain_of_supervision_steps(posterior_transitions: str):
+def test_diagnostics_follow_the_chain_of_supervision_steps(posterior_transitions: str):
     transitions = {"posterior_transitions": posterior_transitions, "charged_transitions": posterior_transitions}
     model = double_gram(transitions)
     batch, _, _, referee = mixed_step(model)
-    draws = torch.randn(len(batch.inputs), 3, *model.noise_shape(), generator=torch.Generator().manual_seed(3))
-    batch, state, draws = double(batch, model.initial_slots(len(batch.inputs)), draws)
-    out = model.posterior_rollout(batch, 3, draws)
-    for n in range(3):
-        step = model(batch, state, draws[:, n], referee)
-        state = step.state
-        T = model.config.transitions
-        torch.testing.assert_close(out["kl"][:, n * T : (n + 1) * T].sum(1), step.metrics["kl_nats"])
-        counted = (batch.targets != IGNORE).sum(1)
-        posterior = batch.is_posterior
-        torch.testing.assert_close(
-            out["cross_entropy"][posterior, n], (step.losses["cross_entropy"] * counted)[posterior]
-        )
+    rows, N, T = len(batch.inputs), 3, model.config.transitions
+    draws = torch.randn(rows, N, *model.noise_shape(), generator=torch.Generator().manual_seed(3))
+    carry, draws = double(model.initial_carry(rows), draws)
+    referee.answer = batch.targets
+    out = model.diagnostics(batch, draws, {"kl": 0.7})
+    reconstruction, last_kl, every_kl = [], [], []
+    for n in range(N):
+        step = model(replace(batch, step=torch.full((rows,), n)), carry, draws[:, n], referee)
+        carry = step.carry
+        transitions = out["kl_by_transition"][:, n * T : (n + 1) * T]
+        torch.testing.assert_close(transitions.sum(1), step.metrics["kl_nats"].values)
+        reconstruction.append(-step.losses["cross_entropy"] * (batch.targets != IGNORE).sum(1))
+        every_kl.append(transitions.sum(1))
+        last_kl.append(transitions[:, -1])
+    torch.testing.assert_close(out["kl_full_nats"], torch.stack(every_kl).sum(0))
+    torch.testing.assert_close(out["elbo_full"], reconstruction[-1].detach() - torch.stack(every_kl).sum(0))
+    surrogate = torch.stack(reconstruction).detach() - 0.7 * torch.stack(last_kl)
+    torch.testing.assert_close(out["elbo_surrogate"], surrogate.mean(0))
+    assert not torch.allclose(reconstruction[0], reconstruction[-1])
 
 
 @pytest.mark.parametrize(
@@ -425,4 +435,4 @@ def test_posterior_rollout_is_the_chain_of_supervision_steps(posterior_transitio
 )
 def test_what_needs_a_square_board_is_refused_without(changes: dict[str, Any], length: int, message: str):
     with pytest.raises(UserError, match=message):
-        Gram(tiny_config(**changes), length, 3)
+        Gram(tiny_config(**changes), Shape(length=length, vocab=3))

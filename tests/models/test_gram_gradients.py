@@ -1,6 +1,7 @@
 """What trains what: where gradients flow, and where they must not."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -8,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from gram_reasoning.config import GramConfig
-from gram_reasoning.models.gram import Gram
-from gram_reasoning.types import IGNORE, LatentState
-from helpers import UNLIMITED, FixedReferee, debug_recipe, make_trainer, mixed_step, tiny_config, tiny_gram
+from gram_reasoning.models.configs import GramConfig
+from gram_reasoning.models.gram import Gram, View
+from gram_reasoning.types import IGNORE, Shape
+from helpers import UNLIMITED, debug_recipe, make_trainer, mixed_step, tiny_config, tiny_gram
 
 GUIDANCE = ["gaussian", "noise", "mean", "none"]
 
@@ -36,27 +37,26 @@ def reached(model: Gram, loss: Tensor) -> set[str]:
 @pytest.mark.parametrize("charged", ["all", "last"])
 def test_no_gradient_reaches_the_state_that_enters(transitions: int, charged: str):
     model = tiny_gram(transitions=transitions, charged_transitions=charged)
-    batch, state, noise, referee = mixed_step(model)
-    high, low = state.latent.high.requires_grad_(), state.latent.low.requires_grad_()
-    out = model(batch, replace(state, latent=LatentState(high, low)), noise, referee)
+    batch, carry, noise, referee = mixed_step(model)
+    high, low = carry.high.requires_grad_(), carry.low.requires_grad_()
+    out = model(batch, carry, noise, referee)
     torch.stack([loss.sum() for loss in out.losses.values()]).sum().backward()
     assert high.grad is None
     assert low.grad is None
-    carried = (out.state.latent.high, out.state.latent.low, out.state.registers, out.logits, *out.metrics.values())
-    assert not any(t.requires_grad for t in carried)
+    measured = (measure.values for measure in out.metrics.values())
+    assert not any(t.requires_grad for t in (*out.carry, *measured, out.sure))
 
 
 @pytest.mark.parametrize("name", ["cross_entropy", "kl"])
 def test_gradient_flows_through_the_last_transition_only(name: str):
     """T transitions train as the last of T single ones does."""
     model = tiny_gram(transitions=3, kl_budget=5.0)
-    single = Gram(replace(model.config, transitions=1, supervision_steps=12), model.length, model.vocab)
+    single = Gram(replace(model.config, transitions=1, supervision_steps=12), model.shape)
     single.load_state_dict(model.state_dict())
-    batch, state, noise, referee = mixed_step(model)
+    batch, carry, noise, referee = mixed_step(model)
     for t in range(2):
-        chain = single(batch, state, noise[:, t : t + 1], referee).state
-        state = replace(chain, steps=state.steps)
-    out = single(batch, state, noise[:, 2:], referee)
+        carry = single(batch, carry, noise[:, t : t + 1], referee).carry
+    out = single(batch, carry, noise[:, 2:], referee)
     ours, reference = gradients(model, losses_of(model)[name]), gradients(single, out.losses[name])
     assert any(gradient.any() for gradient in reference.values())
     for parameter in reference:
@@ -107,10 +107,11 @@ def test_every_parameter_gets_a_gradient(guidance: str, core: str):
 @pytest.mark.parametrize("charged", ["all", "last"])
 def test_prior_rows_pay_no_kl_and_posterior_rows_pay_no_heads(charged: str):
     model = tiny_gram(charged_transitions=charged)
-    batch, state, noise, referee = mixed_step(model)
-    out = model(batch, state, noise, referee)
-    posterior = batch.is_posterior
-    for values in (out.losses["kl"], out.metrics["kl_nats"]):
+    batch, carry, noise, referee = mixed_step(model)
+    out = model(batch, carry, noise, referee)
+    posterior = batch.is_guided
+    assert torch.equal(out.metrics["kl_nats"].counts, posterior)
+    for values in (out.losses["kl"], out.metrics["kl_nats"].values):
         assert not values[~posterior].any()
         assert (values[posterior] > 0).all()
     assert (out.losses["halt"][~posterior] > 0).all()
@@ -120,22 +121,22 @@ def test_prior_rows_pay_no_kl_and_posterior_rows_pay_no_heads(charged: str):
 
 def test_ignored_rows_and_tokens_have_no_cross_entropy():
     model = tiny_gram()
-    batch, state, noise, referee = mixed_step(model)
-    out = model(batch, state, noise, referee)
+    batch, carry, noise, referee = mixed_step(model)
+    out = model(batch, carry, noise, referee)
     ignored = (referee.answer == IGNORE).all(1)
     assert ignored.any()
     assert not out.losses["cross_entropy"][ignored].any()
     assert (out.losses["cross_entropy"][~ignored] > 0).all()
     counted = referee.answer[0] != IGNORE
-    assert 0 < counted.sum() < model.length
-    mean = -out.logits[0].log_softmax(-1)[counted, referee.answer[0, counted]].mean()
+    assert 0 < counted.sum() < model.shape.length
+    mean = -model.decode(out.carry).detach()[0].log_softmax(-1)[counted, referee.answer[0, counted]].mean()
     torch.testing.assert_close(out.losses["cross_entropy"][0].detach(), mean)
 
 
 def test_without_rules_halt_and_value_cost_nothing_but_stay_in_the_graph():
     model = tiny_gram()
-    batch, state, noise, referee = mixed_step(model)
-    losses = model(batch, state, noise, FixedReferee(referee.answer, None)).losses
+    batch, carry, noise, referee = mixed_step(model)
+    losses = model(batch, carry, noise, replace(referee, right=None)).losses
     (losses["halt"] + losses["value"]).sum().backward()
     assert not losses["halt"].any()
     assert not losses["value"].any()
@@ -146,11 +147,10 @@ def test_without_rules_halt_and_value_cost_nothing_but_stay_in_the_graph():
 @pytest.mark.parametrize("start", [0.05, 1.0, 3.0])
 def test_noise_starts_standard(entry: str, start: float):
     torch.manual_seed(0)
-    model = Gram(tiny_config(sigma_start=start, target_entry=entry), 9, 3)
+    model = Gram(tiny_config(sigma_start=start, target_entry=entry), Shape(length=9, vocab=3))
     u, e_y = torch.randn(2, 5, model.positions, 16)
-    prior = model.prior(u)
-    assert prior is not None
-    for gaussian in (prior, model.posterior(u, e_y, prior, torch.full((5,), 0.5))):
+    for gaussian in model.noises(u, View(e_y, torch.ones(5, dtype=torch.bool), torch.full((5,), 0.5))):
+        assert gaussian is not None
         assert not gaussian.mean.any()
         torch.testing.assert_close(gaussian.std, torch.full_like(gaussian.std, start))
 
@@ -163,9 +163,8 @@ def test_sigma_stays_between_its_bounds(scale: float):
         for head in (model.prior_head, model.posterior_head):
             assert head.sigma is not None
             head.sigma.out.weight.mul_(scale)
-        prior = model.prior(u)
-        assert prior is not None
-        for gaussian in (prior, model.posterior(u, u, prior, None)):
+        for gaussian in model.noises(u, View(u, torch.ones(4, dtype=torch.bool), None)):
+            assert gaussian is not None
             assert float(gaussian.std.min()) == 0.5
             assert float(gaussian.std.max()) == 2.0
 
@@ -175,15 +174,15 @@ def test_posterior_spends_its_budget_and_no_more():
     model = tiny_gram(kl_budget_first=3.0, kl_budget_open=2.0, kl_budget=0.25, mean_bound=4.0)
     u, e_y, steps = *torch.randn(2, 6, model.positions, 16), torch.tensor([0, 1, 0, 2, 0, 3])
     batch, *_ = mixed_step(model)
-    budget = model.budget(batch, steps)
+    budget = model.budget(replace(batch, step=steps))
     assert budget is not None
     allowed = torch.where(steps == 0, 3.0 + 2.0 * batch.is_open, 0.25)
     torch.testing.assert_close(budget, allowed)
     for scale, binding in ((1e-3, False), (30.0, True)):
         wide = e_y * scale
-        prior = model.prior(u * scale)
+        prior, q = model.noises(u * scale, View(wide, torch.ones(6, dtype=torch.bool), budget))
         assert prior is not None
-        q = model.posterior(u * scale, wide, prior, budget)
+        assert q is not None
         p, free = prior.detach(), model.posterior_head(torch.cat([u * scale, wide], -1))
         spent = kl_divergence(Normal(q.mean, q.std), Normal(p.mean, p.std)).sum((1, 2))
         assert (spent <= allowed * (1 + 1e-4)).all()
@@ -201,7 +200,7 @@ def test_means_stay_within_their_bound(bound: float):
     with torch.no_grad():
         assert model.prior_head.mu is not None
         model.prior_head.mu.out.weight.mul_(1e4)
-        prior = model.prior(torch.randn(4, model.positions, 16))
+        prior, _ = model.noises(torch.randn(4, model.positions, 16), None)
     assert prior is not None
     assert float(prior.mean.abs().max()) == pytest.approx(bound)
 
@@ -225,5 +224,19 @@ def test_z0_is_stored_and_never_trained(entry: str, tmp_path):
 @pytest.mark.parametrize(("entry", "low", "high"), [("concat", 11.5e6, 11.6e6), ("sum", 10.4e6, 10.6e6)])
 def test_parameter_count_of_the_papers_shape(entry: Any, low: float, high: float):
     with torch.device("meta"):
-        model = Gram(GramConfig(target_entry=entry, sigma_learned=True, **UNLIMITED), length=64, vocab=3)
+        shape = Shape(length=64, vocab=3)
+        model = Gram(GramConfig(target_entry=entry, sigma_learned=True, **UNLIMITED), shape)
     assert low <= sum(p.numel() for p in model.parameters()) <= high
+
+
+def test_weight_of_the_kl_is_constant_or_geometric():
+    def weights(steps: range | tuple[int, ...], **changes: Any) -> list[float]:
+        return [tiny_gram(**changes).loss_weights(step, 100)["kl"] for step in steps]
+
+    assert weights((0, 50, 100), beta=4.5) == [4.5] * 3
+    assert weights((0, 50, 100, 200), beta=5.0, beta_final=0.05) == pytest.approx([5.0, 0.5, 0.05, 0.05])
+    path = weights(range(100), beta=5.0, beta_final=0.05)
+    assert [b / a for a, b in pairwise(path)] == pytest.approx([0.01**0.01] * 99)
+    assert weights((50,), beta=0.0, beta_final=0.05) == [0.0]
+    held = weights((0, 50, 75, 100), beta=5.0, beta_final=0.05, beta_hold=0.5)
+    assert held == pytest.approx([5.0, 5.0, 0.5, 0.05])

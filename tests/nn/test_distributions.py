@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from gram_reasoning.nn.distributions import DiagonalGaussian, balanced_kl
+from gram_reasoning.nn.distributions import DiagonalGaussian, balanced_kl, where
 
 SHAPE = (3, 4, 5)
 
@@ -68,7 +68,7 @@ def test_detach_and_where() -> None:
     assert not p.detach().mean.requires_grad
     assert not p.detach().std.requires_grad
     mask = torch.tensor([True, False, True])[:, None, None]
-    mixed = p.where(mask, q)
+    mixed = where(mask, q, p)
     for row, source in enumerate([q, p, q]):
         assert mixed.mean[row].equal(source.mean[row])
         assert mixed.std[row].equal(source.std[row])

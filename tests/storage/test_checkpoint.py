@@ -25,7 +25,7 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.storage import checkpoint
 from helpers import after_step, debug_recipe, make_trainer, metrics_of, same, weights_of
 
-BUSY: dict[str, Any] = {"prior_share": 0.5, "posterior_stay": "drawn", "halting": True, "prior_target": "nearest"}
+BUSY: dict[str, Any] = {"prior_share": 0.5, "guided_stay": "drawn", "halting": True, "prior_target": "nearest"}
 
 
 def finish(recipe: Recipe, run: Path) -> dict[str, torch.Tensor]:
@@ -89,6 +89,25 @@ def test_lines_of_steps_that_are_lost_are_written_once(tmp_path: Path):
     assert metrics_of(torn) == metrics_of(whole)
 
 
+def test_a_run_of_the_first_release_goes_on(tmp_path: Path):
+    """Its config names no kind of model and keeps some settings elsewhere; its progress has one number of the log."""
+    recipe = debug_recipe(train=BUSY)
+    undisturbed = finish(recipe, tmp_path / "whole")
+    old = tmp_path / "old"
+    stop_at(recipe, old, 4)
+    config = json.loads((old / "config.json").read_text())
+    del config["model"]["kind"]
+    config["train"]["posterior_stay"] = config["train"].pop("guided_stay")
+    config["train"] |= {name: config["model"].pop(name) for name in ("beta_final", "beta_hold")}
+    (old / "config.json").write_text(json.dumps(config))
+    for progress in (old / "checkpoints").glob("*/progress.json"):
+        values = json.loads(progress.read_text())
+        values["posterior_accuracy"] = values.pop("means").get("posterior_accuracy")
+        progress.write_text(json.dumps(values))
+    assert same(finish(recipe, old), undisturbed)
+    assert metrics_of(old) == metrics_of(tmp_path / "whole")
+
+
 def test_an_absent_run_is_started_by_resume(tmp_path: Path):
     assert make_trainer(debug_recipe(), tmp_path / "new").fit(resume=True) == "finished"
     assert same(finish(debug_recipe(), tmp_path / "new"), finish(debug_recipe(), tmp_path / "other"))
@@ -113,7 +132,7 @@ def test_an_existing_run_is_not_overwritten(half: Path):
 
 
 def test_other_options_do_not_resume(half: Path):
-    with pytest.raises(UserError, match="differs from the options given"):
+    with pytest.raises(UserError, match=r"the run has train\.lr 0.001, the options give 0.5"):
         make_trainer(debug_recipe(train={"lr": 0.5}), half).fit(resume=True)
 
 
@@ -130,7 +149,13 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, resume: bool):
 def test_the_newest_two_checkpoints_are_kept(tmp_path: Path):
     finish(debug_recipe(train={"checkpoint_every": 1}), tmp_path)
     assert [folder.name for folder in checkpoint.checkpoints(tmp_path)] == ["step-00000005", "step-00000006"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "config.json", "metrics.jsonl", "model"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".lock",
+        "checkpoints",
+        "config.json",
+        "metrics.jsonl",
+        "model",
+    ]
 
 
 # -- damage ------------------------------------------------------------------------------------------------------
@@ -300,7 +325,7 @@ def test_a_death_between_renames_loses_no_more_than_the_step(half: Path, monkeyp
 STEPS = 30
 COMMAND = [
     "train", "nqueens7-pocket-debug", "--train.steps", str(STEPS), "--train.log-every", "1",
-    "--train.eval-every", "1000", "--train.prior-share", "0.5", "--train.posterior-stay", "drawn", "--threads", "1",
+    "--train.eval-every", "1000", "--train.prior-share", "0.5", "--train.guided-stay", "drawn", "--threads", "1",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""ARC: canvases, disguises and judgement against judges written apart; splits; text."""
+"""ARC: canvases, augmentations and judgement against judges written apart; splits; text."""
 
 import json
 import os
@@ -19,6 +19,7 @@ from gram_reasoning.tasks import arc_canvas as canvas
 from gram_reasoning.tasks.arc import Arc
 from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.configs import ArcConfig
+from gram_reasoning.tasks.demonstrations import augmented
 from helpers import read_or_refused
 from oracles import arc as oracle
 
@@ -42,7 +43,7 @@ def pair(one: oracle.Grid, other: oracle.Grid, side: int) -> tuple[Tensor, Tenso
     return canvas.write(one, side)[None].long(), canvas.write(other, side)[None, None].long()
 
 
-# -- canvases and disguises ----------------------------------------------------------------------------------------
+# -- canvases and augmentations ------------------------------------------------------------------------------------
 
 
 @given(grids(6), st.integers(0, 2))
@@ -55,17 +56,17 @@ def test_a_grid_is_written_and_read(grid: oracle.Grid, room: int):
 
 @settings(deadline=None)
 @given(grids(7), grids(7), st.integers(0, 10_000))
-def test_a_disguise_is_a_turn_and_an_exchange_of_colours_and_comes_off(
+def test_an_augmentation_is_a_turn_and_an_exchange_of_colours_and_is_undone(
     one: oracle.Grid, other: oracle.Grid, number: int
 ):
     task = shipped(canvas=8, augmentations=1000)
     identity = torch.tensor([number])
     turn, colors = task.symmetry(identity)
-    shown, solution = task.disguise(*pair(one, other, 8), identity)
-    for grid, seen in ((one, shown[0]), (other, solution[0, 0])):
+    moved, solution = task.apply_augmentation(*pair(one, other, 8), identity)
+    for grid, seen in ((one, moved[0]), (other, solution[0, 0])):
         expected = oracle.turn(oracle.recolor(grid, colors[0].tolist()), int(turn))
         assert seen.tolist() == oracle.write(expected, 8)
-        assert canvas.read(task.undisguise(seen[None], identity)[0]) == grid
+        assert canvas.read(task.undo_augmentation(seen[None], identity)[0]) == grid
     assert sorted(colors[0].tolist()) == list(range(10))
     assert colors[0, 0] == 0, "the background stays"
     if number % 1000 == 0:
@@ -73,7 +74,7 @@ def test_a_disguise_is_a_turn_and_an_exchange_of_colours_and_comes_off(
         assert colors[0].tolist() == list(range(10))
 
 
-def test_disguises_are_all_kinds_and_the_same_for_ever():
+def test_augmentations_are_all_kinds_and_the_same_for_ever():
     task = shipped(augmentations=1000)
     turn, colors = task.symmetry(torch.arange(5000))
     assert set(turn.tolist()) == set(range(8))
@@ -89,17 +90,17 @@ def test_disguises_are_all_kinds_and_the_same_for_ever():
 @given(grids(7), grids(7), st.integers(0, 2**40))
 def test_input_and_solution_move_together(one: oracle.Grid, other: oracle.Grid, key: int):
     task = shipped(canvas=8)
-    shown, solution = (t.flatten().tolist() for t in task.augment(*pair(one, other, 8), torch.tensor([key])))
+    moved, solution = (t.flatten().tolist() for t in task.augment(*pair(one, other, 8), torch.tensor([key])))
     room = [8 - max(len(one), len(other)), 8 - max(len(one[0]), len(other[0]))]
     places = [(down, right) for down in range(room[0] + 1) for right in range(room[1] + 1)]
-    fits = [p for p in places if oracle.write(one, 8, *p) == shown and oracle.write(other, 8, *p) == solution]
+    fits = [p for p in places if oracle.write(one, 8, *p) == moved and oracle.write(other, 8, *p) == solution]
     assert len(fits) == 1
 
 
 def test_every_place_comes_and_none_if_not_asked_for():
     task, still = shipped(canvas=6), shipped(canvas=6, translate=False)
-    shown, solution = pair([[1, 2], [3, 4]], [[5]], 6)
-    many = shown.expand(500, -1), solution.expand(500, -1, -1)
+    plain, solution = pair([[1, 2], [3, 4]], [[5]], 6)
+    many = plain.expand(500, -1), solution.expand(500, -1, -1)
     keys = noise.keys(0, "test", torch.arange(500))
     assert len(task.augment(*many, keys)[0].unique(dim=0)) == 25
     assert torch.equal(still.augment(*many, keys)[0], many[0])
@@ -177,14 +178,14 @@ def test_shipped_tasks_are_what_their_names_say():
     assert {riddle.name for riddle in riddles} == rules.keys()
     for riddle in riddles:
         assert len(riddle.demonstrations) == 3
-        for shown, output in (*riddle.demonstrations, *riddle.tests):
-            assert rules[riddle.name](shown) == output, riddle.name
+        for question, output in (*riddle.demonstrations, *riddle.tests):
+            assert rules[riddle.name](question) == output, riddle.name
 
 
 # -- splits --------------------------------------------------------------------------------------------------------
 
 
-def test_splits_know_whose_inputs_they_are():
+def test_splits_say_whose_inputs_they_are():
     task = shipped()
     train, test = task.split("train"), task.split("test")
     assert len(task.owners) == 5
@@ -201,33 +202,33 @@ def test_splits_know_whose_inputs_they_are():
         task.split("other")
 
 
-def test_views_are_disguises_of_the_same_input():
+def test_views_are_augmentations_of_the_same_input():
     task = shipped()
     test = task.split("test")
-    views = task.disguised(test, 8)
+    views = augmented(task, test, 8)
     assert views.identity is not None
     assert views.identity.tolist() == list(range(40))
-    undone = task.undisguise(views.inputs.long(), views.identity).view(5, 8, -1)
+    undone = task.undo_augmentation(views.inputs.long(), views.identity).view(5, 8, -1)
     assert (undone == test.inputs[:, None]).all()
     assert len(views.inputs.unique(dim=0)) > 20
     for bad in (0, 9):
         with pytest.raises(UserError, match=f"views: got {bad}, expected 1 to 8"):
-            task.disguised(test, bad)
+            augmented(task, test, bad)
 
 
-def test_a_model_numbers_the_tasks_it_knows():
+def test_a_model_numbers_its_tasks():
     task = shipped()
     names = task.owners[::-1]
     other = shipped()
-    other.know(names)
+    other.set_owners(names)
     identity = other.split("test").identity
     assert identity is not None
     assert identity.tolist() == [32, 24, 16, 8, 0]
-    other.know(names[1:])
-    with pytest.raises(UserError, match="did not learn training/mirror"):
+    other.set_owners(names[1:])
+    with pytest.raises(UserError, match="not trained on training/mirror"):
         other.split("test")
     with pytest.raises(UserError, match="a model without the names"):
-        other.know(())
+        other.set_owners(())
 
 
 BAD_CONFIGS: list[tuple[dict[str, Any], str]] = [
@@ -240,9 +241,9 @@ BAD_CONFIGS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "told"), BAD_CONFIGS)
-def test_bad_configs(changes: dict[str, Any], told: str):
-    with pytest.raises(UserError, match=told):
+@pytest.mark.parametrize(("changes", "message"), BAD_CONFIGS)
+def test_bad_configs(changes: dict[str, Any], message: str):
+    with pytest.raises(UserError, match=message):
         ArcConfig(**changes)
 
 
@@ -303,11 +304,11 @@ BAD_TEXTS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "told"), BAD_TEXTS, ids=range(len(BAD_TEXTS)))
-def test_bad_texts(text: str, told: str):
+@pytest.mark.parametrize(("text", "message"), BAD_TEXTS, ids=range(len(BAD_TEXTS)))
+def test_bad_texts(text: str, message: str):
     with pytest.raises(UserError) as error:
         riddles(text)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "file, line 1" in str(error.value)
 
 

@@ -66,8 +66,8 @@ def test_a_folder_and_a_combined_file_are_one_set(tmp_path: Path):
 def test_test_outputs_are_never_learnt(tmp_path: Path):
     training, evaluation = write_folder(tmp_path / "a", TASKS), write_folder(tmp_path / "b", OTHERS)
     task = arc(training, evaluation)
-    shown = {name: {(tuple(x), tuple(y)) for x, y in zip(p.inputs.tolist(), p.solutions.tolist(), strict=True)}
-             for name in ("train", "validation", "test") for p in [task.split(name)]}  # fmt: skip
+    tokens = {name: {(tuple(x), tuple(y)) for x, y in zip(p.inputs.tolist(), p.solutions.tolist(), strict=True)}
+              for name in ("train", "validation", "test") for p in [task.split(name)]}  # fmt: skip
     canvases = {
         part: {
             (tuple(oracle.write(pair["input"], 4)), tuple(oracle.write(pair["output"], 4)))
@@ -75,9 +75,9 @@ def test_test_outputs_are_never_learnt(tmp_path: Path):
         }
         for part, sets in (("train", (TASKS, OTHERS)), ("test", (TASKS, OTHERS)))
     }  # fmt: skip
-    assert shown["train"] == canvases["train"]
-    assert shown["validation"] | shown["test"] == canvases["test"]
-    assert len(shown["test"]) == 1
+    assert tokens["train"] == canvases["train"]
+    assert tokens["validation"] | tokens["test"] == canvases["test"]
+    assert len(tokens["test"]) == 1
     assert task.owners == ("training/aa", "training/bb", "evaluation/cc")
 
 
@@ -103,7 +103,7 @@ def change(tasks: dict[str, Any], *path: Any, value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("tasks", "told"),
+    ("tasks", "message"),
     [
         (change(TASKS, "aa", "train", 0, "input", value=[[1], [2, 3]]), "task aa, train 1, input, row 2: 2 cells"),
         (change(TASKS, "aa", "train", 1, "output", value=[[10]]), "task aa, train 2, output, row 1, cell 1: '10'"),
@@ -116,29 +116,29 @@ def change(tasks: dict[str, Any], *path: Any, value: Any) -> dict[str, Any]:
         (change(TASKS, "bb", value=[]), "task bb: nothing, expected a task"),
     ],
 )
-def test_bad_folders(tasks: dict[str, Any], told: str, tmp_path: Path):
+def test_bad_folders(tasks: dict[str, Any], message: str, tmp_path: Path):
     with pytest.raises(UserError) as error:
         arc(write_folder(tmp_path / "a", tasks), write_folder(tmp_path / "b", OTHERS)).split("train")
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def test_bad_sources(tmp_path: Path):
     (tmp_path / "empty").mkdir()
-    for source, told in {
+    for source, message in {
         str(tmp_path / "nowhere"): "no such file or folder",
         str(tmp_path / "empty"): "no JSON files in this folder",
         write_folder(tmp_path / "a", TASKS) + "/aa.json": "expected a folder of tasks, or a combined file named",
     }.items():
         with pytest.raises(UserError) as error:
             read_set("training", source, 1)
-        assert told in str(error.value)
+        assert message in str(error.value)
     (tmp_path / "a/aa.json").write_bytes(b"\xff\x00")
     with pytest.raises(UserError, match=r"aa\.json: cannot be read as JSON"):
         read_set("training", str(tmp_path / "a"), 1)
 
 
 @pytest.mark.parametrize(
-    ("solutions", "told"),
+    ("solutions", "message"),
     [
         (None, "set_solutions.json: no such file, expected the solutions of set_challenges.json"),
         ("{", "set_solutions.json: cannot be read as JSON"),
@@ -150,7 +150,7 @@ def test_bad_sources(tmp_path: Path):
         ({"aa": [[[60]]], "bb": [[[9]], [[9]]]}, "task aa, test 1, row 1, cell 1: '60'"),
     ],
 )
-def test_bad_solutions(solutions: Any, told: str, tmp_path: Path):
+def test_bad_solutions(solutions: Any, message: str, tmp_path: Path):
     path = write_combined(tmp_path / "a", TASKS)
     other = path.with_name("set_solutions.json")
     other.unlink()
@@ -158,7 +158,7 @@ def test_bad_solutions(solutions: Any, told: str, tmp_path: Path):
         other.write_text(solutions if isinstance(solutions, str) else json.dumps(solutions))
     with pytest.raises(UserError) as error:
         read_set("training", str(path), 1)
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 # -- releases ------------------------------------------------------------------------------------------------------
@@ -203,15 +203,15 @@ def test_a_release_is_fetched_once_and_checked(release: list[bytes], tmp_path: P
         read_set("training", "official", 1)
     assert "\n" not in str(error.value)
     assert "expected a network, or the files" in str(error.value)
-    for answer, told in (
+    for answer, message in (
         (b"<html>", "cannot be fetched"),
         (archive(TASKS)[:-30], "cannot be fetched"),
         (archive(OTHERS), "1 tasks that are not those of the release"),
     ):
         release.append(answer)
-        with pytest.raises(UserError, match=told):
+        with pytest.raises(UserError, match=message):
             read_set("training", "official", 1)
-    assert not (tmp_path / "cache").exists()
+    assert list((tmp_path / "cache").iterdir()) == []
     release.append(archive(TASKS))
     assert [r.name for r in read_set("training", "official", 1)] == ["aa", "bb"]
     assert [r.name for r in read_set("training", "official", 1)] == ["aa", "bb"], "from the cache"

@@ -263,11 +263,11 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("text", "told"), BAD)
-def test_bad_graphs(text: str, told: str):
+@pytest.mark.parametrize(("text", "message"), BAD)
+def test_bad_graphs(text: str, message: str):
     with pytest.raises(UserError) as error:
         task().parse(text, "file")
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert str(error.value).startswith("file")
 
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from fuzzing import fuzz
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
+from gram_reasoning.tasks.base import SPLITS
 from gram_reasoning.tasks.configs import MazeConfig
 from gram_reasoning.tasks.maze import COUNT_LIMIT, Maze
 from gram_reasoning.tasks.maze_paths import flood
-from gram_reasoning.tasks.sources import SPLITS
 from helpers import read_or_refused
 from oracles import maze as oracle
 
@@ -237,8 +237,8 @@ def test_files(files: dict[str, Path]):
     assert from_files(files, max_paths=1).split("test").complete is False
     label, other = train.solution_sets(0)[0], test.solution_sets(0)[0]
     answers = torch.stack([label, label, train.inputs[0].long()])[None].expand(30, -1, -1)
-    told = own.measures(answers, train)
-    assert told == pytest.approx({"exact_match_of_a_sample": 2 / 90, "exact_match_of_any_sample": 1 / 30})
+    measures = own.measures(answers, train)
+    assert measures == pytest.approx({"exact_match_of_a_sample": 2 / 90, "exact_match_of_any_sample": 1 / 30})
     assert own.measures(other[None, None].expand(10, 1, -1), test) == {}
 
 
@@ -257,12 +257,12 @@ BAD_FILES = [
 ]
 
 
-@pytest.mark.parametrize(("content", "told"), BAD_FILES)
-def test_bad_files(content: str, told: str, files: dict[str, Path]):
+@pytest.mark.parametrize(("content", "message"), BAD_FILES)
+def test_bad_files(content: str, message: str, files: dict[str, Path]):
     files["test"].write_text(content)
     with pytest.raises(UserError) as error:
         from_files(files).split("test")
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -287,9 +287,9 @@ BAD_CONFIGS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "told"), BAD_CONFIGS)
-def test_bad_configs(changes: dict[str, Any], told: str):
-    with pytest.raises(UserError, match=told):
+@pytest.mark.parametrize(("changes", "message"), BAD_CONFIGS)
+def test_bad_configs(changes: dict[str, Any], message: str):
+    with pytest.raises(UserError, match=message):
         MazeConfig(**changes)
 
 
@@ -338,11 +338,11 @@ BAD_MAZES = [
 ]
 
 
-@pytest.mark.parametrize(("given_text", "told"), BAD_MAZES)
-def test_bad_mazes(given_text: str, told: str):
+@pytest.mark.parametrize(("given_text", "message"), BAD_MAZES)
+def test_bad_mazes(given_text: str, message: str):
     with pytest.raises(UserError) as error:
         task(3, min_path=1).parse(given_text, "file")
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def model_names(given_text: str, where: str) -> list[str]:

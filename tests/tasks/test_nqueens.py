@@ -170,7 +170,7 @@ def test_split_is_the_same_in_another_process() -> None:
 
 
 def test_unknown_split() -> None:
-    with pytest.raises(UserError, match="unknown split 'dev', expected one of test, validation, train"):
+    with pytest.raises(UserError, match="unknown split 'dev', expected one of train, validation, test"):
         task(4).split("dev")
 
 
@@ -393,9 +393,9 @@ def test_candidates_are_solutions(limit: int) -> None:
     assert answers.shape == (200, min(limit, int(problems.count.max())), 64)
     assert torch.equal(exists.sum(1), problems.count[index].clamp(max=limit))
     for i, candidates, real in zip(index.tolist(), answers, exists, strict=True):
-        shown, all_of_them = tuples(candidates), set(tuples(problems.solution_sets(i)))
-        assert set(shown) <= all_of_them
-        kept = [answer for answer, holds in zip(shown, real.tolist(), strict=True) if holds]
+        drawn, all_of_them = tuples(candidates), set(tuples(problems.solution_sets(i)))
+        assert set(drawn) <= all_of_them
+        kept = [answer for answer, holds in zip(drawn, real.tolist(), strict=True) if holds]
         assert len(set(kept)) == len(kept) == min(limit, len(all_of_them))
 
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from fuzzing import fuzz
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
+from gram_reasoning.storage.cache import cache_folder
 from gram_reasoning.tasks import sudoku_data, sudoku_solver
+from gram_reasoning.tasks.base import SPLITS
 from gram_reasoning.tasks.configs import SudokuConfig
-from gram_reasoning.tasks.prepared import cache_folder
-from gram_reasoning.tasks.sources import SPLITS
 from gram_reasoning.tasks.sudoku import Sudoku
 from helpers import read_or_refused
 from oracles import sudoku as oracle
@@ -229,12 +229,12 @@ BAD_FILES = [
 ]
 
 
-@pytest.mark.parametrize(("content", "told"), BAD_FILES)
-def test_bad_files(content: str, told: str, files: dict[str, Path]):
+@pytest.mark.parametrize(("content", "message"), BAD_FILES)
+def test_bad_files(content: str, message: str, files: dict[str, Path]):
     files["test"].write_text(content)
     with pytest.raises(UserError) as error:
         from_files(files).split("test")
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -316,9 +316,9 @@ BAD_CONFIGS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "told"), BAD_CONFIGS)
-def test_bad_configs(changes: dict[str, Any], told: str):
-    with pytest.raises(UserError, match=told):
+@pytest.mark.parametrize(("changes", "message"), BAD_CONFIGS)
+def test_bad_configs(changes: dict[str, Any], message: str):
+    with pytest.raises(UserError, match=message):
         SudokuConfig(**changes)
 
 
@@ -367,11 +367,11 @@ BAD_BOARDS = [
 ]
 
 
-@pytest.mark.parametrize(("given_text", "told"), BAD_BOARDS)
-def test_bad_boards(given_text: str, told: str):
+@pytest.mark.parametrize(("given_text", "message"), BAD_BOARDS)
+def test_bad_boards(given_text: str, message: str):
     with pytest.raises(UserError) as error:
         task(9).parse(given_text, "file")
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def model_names(given_text: str, where: str) -> list[str]:

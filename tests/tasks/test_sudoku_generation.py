@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from gram_reasoning import noise
-from gram_reasoning.errors import UserError
 from gram_reasoning.tasks.configs import SudokuGenerationConfig
 from gram_reasoning.tasks.sudoku_generation import HELD_OUT, SudokuGeneration, chi_square_tail
 from oracles import sudoku as oracle
@@ -82,8 +81,3 @@ def test_puzzles_of_boards_have_one_solution():
     puzzles = task(4).to_puzzles(boards, noise.keys(0, "test", torch.arange(20)))
     for puzzle, board in zip(puzzles, boards, strict=True):
         assert list(oracle.completions(digits(puzzle))) == [digits(board)]
-
-
-def test_boards_are_no_input():
-    with pytest.raises(UserError, match="takes none, expected --task sudoku"):
-        task(4).parse("." * 16, "file")

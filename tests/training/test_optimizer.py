@@ -9,7 +9,8 @@ from torch import nn
 
 from gram_reasoning.config import TrainConfig
 from gram_reasoning.models.gram import Gram
-from gram_reasoning.training.optimizer import WeightAverage, kl_weight, lr_factor, make_optimizers, parameter_groups
+from gram_reasoning.training.optimizer import WeightAverage, lr_factor, make_optimizers, parameter_groups
+from gram_reasoning.types import Shape
 from helpers import tiny_config, tiny_gram
 
 CASES: list[dict[str, Any]] = [
@@ -47,7 +48,7 @@ def test_groups_partition_the_parameters(case: dict[str, Any]):
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_optimizers_hold_every_parameter_once(name: Any):
-    model = Gram(tiny_config(), 9, 3)
+    model = Gram(tiny_config(), Shape(length=9, vocab=3))
     held = [p for o in make_optimizers(model, config(optimizer=name)) for g in o.param_groups for p in g["params"]]
     assert sorted(map(id, held)) == sorted(map(id, model.parameters()))
 
@@ -143,13 +144,3 @@ def test_cosine_reaches_zero_at_the_end(warmup: int):
     assert lr_factor(c, 109) < 1e-3
     assert lr_factor(c, 110) == pytest.approx(0.0, abs=1e-12)
     assert lr_factor(c, 500) == pytest.approx(0.0, abs=1e-12)
-
-
-def test_kl_weight_is_constant_or_geometric():
-    assert [kl_weight(config(steps=100), 4.5, step) for step in (0, 50, 100)] == [4.5] * 3
-    falling = config(steps=100, beta_final=0.05)
-    path = [kl_weight(falling, 5.0, step) for step in (0, 50, 100, 200)]
-    assert path == pytest.approx([5.0, 0.5, 0.05, 0.05])
-    steps = [kl_weight(falling, 5.0, step + 1) / kl_weight(falling, 5.0, step) for step in range(99)]
-    assert steps == pytest.approx([0.01**0.01] * 99)
-    assert kl_weight(falling, 0.0, 50) == 0.0

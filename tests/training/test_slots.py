@@ -20,9 +20,9 @@ def advance(slots: Slots, step: int) -> StepOutput:
     """One supervision step of every slot, without learning."""
     slots.refill(step)
     everyone = slice(0, len(slots.ids))
-    batch, state, referee = slots.part(everyone, step)
+    batch, carry, referee = slots.part(everyone, step)
     with torch.no_grad():
-        out = slots.model(batch, state, noise_of(slots, step), referee)
+        out = slots.model(batch, carry, noise_of(slots, step), referee)
     slots.count_stays(slots.store([out]))
     return out
 
@@ -56,10 +56,10 @@ def test_refill_touches_leaving_slots_only():
     after, stayed = slots.tensors(), ~slots.leaving
     for name in before.keys() - {"stays"}:
         assert torch.equal(after[name][stayed], before[name][stayed]), name
-    fresh = slots.model.initial_slots(8)
+    fresh = slots.model.initial_carry(8)
     left = slots.leaving
-    assert torch.equal(after["high"][left], fresh.latent.high[left])
-    assert torch.equal(after["low"][left], fresh.latent.low[left])
+    assert torch.equal(after["high"][left], fresh.high[left])
+    assert torch.equal(after["low"][left], fresh.low[left])
     assert not after["steps"][left].any()
     assert not after["registers"][left].any()
     assert (after["drawn"] < slots.problems.count[after["example"]]).all()
@@ -70,7 +70,7 @@ def test_refill_touches_leaving_slots_only():
 @pytest.mark.parametrize("group", [1, 4])
 def test_roles_have_their_share_and_last_for_life(share: float, group: int):
     slots = toy_slots(prior_share=share, batch_size=64, trajectories_per_input=group)
-    roles = slots.is_posterior.clone()
+    roles = slots.is_guided.clone()
     assert int((~roles).sum()) == 64 * share
     assert (roles.view(-1, group) == roles.view(-1, group)[:, :1]).all()
     by_group = ~roles.view(-1, group)[:, 0]
@@ -79,8 +79,8 @@ def test_roles_have_their_share_and_last_for_life(share: float, group: int):
     for step in range(5):
         advance(slots, step)
         batch, _, _ = slots.part(slice(0, 64), step)
-        assert torch.equal(slots.is_posterior, roles)
-        assert torch.equal(batch.is_posterior, roles)
+        assert torch.equal(slots.is_guided, roles)
+        assert torch.equal(batch.is_guided, roles)
 
 
 def test_a_group_shares_its_input_but_not_its_noise_or_target():
@@ -101,13 +101,15 @@ def test_a_slot_leaves_after_its_limit_and_registers_hold_its_transitions(monkey
     slots = toy_slots(halting=False, model={"transitions": 3})
     model = slots.model
     tokens: list[Tensor] = []
-    plain = Gram._perturb
+    assert isinstance(model, Gram)
+    plain = model.transition
 
-    def record(*args: Any) -> Tensor:
-        tokens.append((high := plain(*args))[:, 0])
-        return high
+    def record(*args: Any) -> Any:
+        z, passed = plain(*args)
+        tokens.append(z.high[:, 0])
+        return z, passed
 
-    monkeypatch.setattr(model, "_perturb", record)
+    monkeypatch.setattr(model, "transition", record)
     history: list[list[Tensor]] = [[] for _ in range(8)]
     age = [0] * 8
     stays: list[list[int]] = [[] for _ in range(8)]
@@ -118,12 +120,12 @@ def test_a_slot_leaves_after_its_limit_and_registers_hold_its_transitions(monkey
         for b in range(8):
             history[b] = [*(history[b] if age[b] else []), *(token[b] for token in tokens)]
             age[b] += 1
-            assert int(out.state.steps[b]) == age[b]
-            registers = out.state.registers[b]
+            assert int(slots.stay.steps[b]) == age[b]
+            registers = out.carry.registers[b]
             assert torch.equal(registers[: 3 * age[b]], torch.stack(history[b]))
             assert not registers[3 * age[b] :].any()
-            assert bool(out.state.done[b]) == (age[b] == int(out.state.limit[b]))
-            if out.state.done[b]:
+            assert bool(slots.stay.done[b]) == (age[b] == int(slots.stay.limit[b]))
+            if slots.stay.done[b]:
                 stays[b].append(age[b])
                 age[b] = 0
     assert {stay for slot in stays for stay in slot[1:]} == {4}
@@ -132,10 +134,10 @@ def test_a_slot_leaves_after_its_limit_and_registers_hold_its_transitions(monkey
 
 def test_value_loss_is_paid_on_leaving_only():
     slots = toy_slots(halting=False)
-    prior = ~slots.is_posterior
+    prior = ~slots.is_guided
     for step in range(8):
         out = advance(slots, step)
-        assert torch.equal(out.losses["value"] > 0, out.state.done & prior)
+        assert torch.equal(out.losses["value"] > 0, slots.stay.done & prior)
 
 
 def undecided_gram() -> Gram:
@@ -167,7 +169,8 @@ def test_a_group_leaves_once_each_of_its_trajectories_is_done(group: int):
     )
     halted = torch.zeros(32, dtype=torch.bool)
     for step in range(12):
-        halted |= advance(slots, step).state.done
+        advance(slots, step)
+        halted |= slots.stay.done
         done = halted.view(-1, group).all(1).repeat_interleave(group)
         assert torch.equal(slots.leaving, done), f"step {step}"
         halted &= ~done
@@ -175,12 +178,13 @@ def test_a_group_leaves_once_each_of_its_trajectories_is_done(group: int):
 
 def test_prior_slots_halt_and_posterior_slots_do_not():
     slots = toy_slots(weights=halting_gram(5), halt_exploration=0)
-    posterior = slots.is_posterior
+    posterior = slots.is_guided
     for step in range(9):
-        out = advance(slots, step)
-        assert out.state.done[~posterior].all()
-        assert torch.equal(out.state.done[posterior], (out.state.steps >= out.state.limit)[posterior])
-    assert int(slots.state.limit[posterior].max()) == 4
+        advance(slots, step)
+        stay = slots.stay
+        assert stay.done[~posterior].all()
+        assert torch.equal(stay.done[posterior], (stay.steps >= stay.limit)[posterior])
+    assert int(slots.stay.limit[posterior].max()) == 4
 
 
 @pytest.mark.parametrize("settings", [{"halt_exploration": 1}, {"halting": False}])
@@ -188,7 +192,8 @@ def test_prior_slots_halt_from_the_step_that_allows_it(settings: dict[str, Any])
     slots = toy_slots(weights=halting_gram(5), prior_share=1, batch_size=64, **settings)
     stays = set()
     for step in range(12):
-        state = advance(slots, step).state
+        advance(slots, step)
+        state = slots.stay
         may_halt = state.may_halt_from
         assert (may_halt >= 2).all()
         assert torch.equal(slots.leaving, (state.steps >= state.limit) | (state.steps >= may_halt))
@@ -199,11 +204,11 @@ def test_prior_slots_halt_from_the_step_that_allows_it(settings: dict[str, Any])
 def test_a_low_halt_logit_never_halts():
     slots = toy_slots(weights=halting_gram(-5), prior_share=1, halt_exploration=0)
     for step in range(9):
-        out = advance(slots, step)
-        assert torch.equal(out.state.done, out.state.steps >= out.state.limit)
+        advance(slots, step)
+        assert torch.equal(slots.stay.done, slots.stay.steps >= slots.stay.limit)
 
 
-@pytest.mark.parametrize("train", [{}, {"posterior_stay": "full", "trajectories_per_input": 2}])
+@pytest.mark.parametrize("train", [{}, {"guided_stay": "full", "trajectories_per_input": 2}])
 def test_slots_do_not_depend_on_each_other(train: dict[str, Any]):
     model = tiny_gram(queens().length)
     eight = toy_slots(weights=model, **train)
@@ -233,7 +238,7 @@ def test_posterior_slots_learn_the_drawn_solution(choice: str):
     slots = toy_slots(prior_target=choice, batch_size=16, trajectories_per_input=4)
     slots.refill(0)
     targets = referee_targets(slots, torch.randn(16, 25, 3))
-    posterior = slots.is_posterior
+    posterior = slots.is_guided
     assert torch.equal(targets[posterior], drawn_targets(slots)[posterior])
     if choice == "none":
         assert (targets[~posterior] == IGNORE).all()
@@ -338,37 +343,37 @@ def test_halt_target(halt_target: str):
     assert (blank < 1).all()
 
 
-def test_posterior_stay_is_drawn_from_recent_stays():
-    slots = toy_slots(posterior_stay="drawn", batch_size=512)
+def test_guided_stay_is_drawn_from_recent_stays():
+    slots = toy_slots(guided_stay="drawn", batch_size=512)
     slots.stays = torch.tensor([0.0, 1.0, 3.0, 0.0])
     slots.refill(1)
-    limit, posterior = slots.state.limit, slots.is_posterior
+    limit, posterior = slots.stay.limit, slots.is_guided
     assert set(limit[posterior].tolist()) == {2, 3}
     assert abs(float((limit[posterior] == 2).float().mean()) - 0.25) < 0.08
     assert (limit[~posterior] == 4).all()
 
 
 def test_stays_follow_the_prior_slots():
-    slots = toy_slots(weights=halting_gram(5), posterior_stay="drawn", halt_exploration=0, batch_size=64)
+    slots = toy_slots(weights=halting_gram(5), guided_stay="drawn", halt_exploration=0, batch_size=64)
     for step in range(40):
         advance(slots, step)
-        assert ((slots.state.limit >= 1) & (slots.state.limit <= 4)).all()
+        assert ((slots.stay.limit >= 1) & (slots.stay.limit <= 4)).all()
     assert int(slots.stays.argmax()) == 0
-    entered = slots.is_posterior & slots.leaving
+    entered = slots.is_guided & slots.leaving
     slots.refill(40)
-    assert (slots.state.limit[entered] == 1).float().mean() > 0.9
+    assert (slots.stay.limit[entered] == 1).float().mean() > 0.9
 
 
-def test_full_posterior_stay():
+def test_full_guided_stay():
     slots = toy_slots(batch_size=64)
     slots.stays = torch.tensor([1.0, 0.0, 0.0, 0.0])
     slots.refill(1)
-    assert (slots.state.limit == 4).all()
+    assert (slots.stay.limit == 4).all()
 
 
 def test_tensors_carry_everything():
     model = tiny_gram(queens().length)
-    going, resumed = (toy_slots(weights=model, posterior_stay="drawn") for _ in range(2))
+    going, resumed = (toy_slots(weights=model, guided_stay="drawn") for _ in range(2))
     for step in range(3):
         advance(going, step)
     resumed.load(copied(going))

@@ -13,7 +13,7 @@ from gram_reasoning.models.gram import Gram
 from gram_reasoning.recipes import get_recipe
 from gram_reasoning.tasks.configs import GraphColoringConfig
 from gram_reasoning.training.deep_supervision import Slots
-from gram_reasoning.types import IGNORE, StepOutput
+from gram_reasoning.types import IGNORE, Shape, StepOutput
 from helpers import after_step, make_trainer, noise_of, tiny_config, weights_of
 
 TASK = GraphColoringConfig(vertices=5, graphs=60, renumber=True)
@@ -23,13 +23,13 @@ def slots(**train: Any) -> Slots:
     config = TrainConfig(**{"batch_size": 16, "prior_share": 0.5, "prior_target": "nearest", **train})
     task = build_task(replace(get_recipe("coloring6-debug"), task=TASK))
     torch.manual_seed(0)
-    model = Gram(tiny_config(supervision_steps=3), task.length, task.vocab)
+    model = Gram(tiny_config(supervision_steps=3), Shape(length=task.length, vocab=task.vocab))
     return Slots(config, task, task.split("train"), model, torch.arange(config.batch_size))
 
 
 def forward(own: Slots, rows: slice, step: int) -> tuple[Any, Any, StepOutput]:
-    batch, state, referee = own.part(rows, step)
-    return batch, referee, own.model(batch, state, noise_of(own, step)[rows], referee)
+    batch, carry, referee = own.part(rows, step)
+    return batch, referee, own.model(batch, carry, noise_of(own, step)[rows], referee)
 
 
 @pytest.mark.parametrize("group", [1, 2])
@@ -60,14 +60,16 @@ def test_targets_of_both_roles_are_colorings_of_what_the_slot_sees():
     own = slots()
     own.refill(0)
     batch, referee, out = forward(own, slice(0, 16), 0)
-    targets = referee.targets(out.logits)
+    assert isinstance(own.model, Gram)
+    logits = own.model.decode(out.carry).detach()
+    targets = referee.targets(logits)
     n = TASK.vertices
     assert (targets[:, n:] == IGNORE).all()
     assert (own.task.reward(targets, batch.inputs) == 1).all()
     assert (own.task.reward(batch.targets, batch.inputs) == 1).all()
     # the nearest is the most probable of all solutions of the graph that the slot sees
-    problems, log_p = own.problems, out.logits.log_softmax(-1)
-    for i in (~batch.is_posterior).nonzero()[:, 0].tolist():
+    problems, log_p = own.problems, logits.log_softmax(-1)
+    for i in (~batch.is_guided).nonzero()[:, 0].tolist():
         keys = own.augmentation_keys(slice(i, i + 1), 0)
         example = int(own.example[i])
         everything = problems.solution_sets(example)[None]

@@ -16,12 +16,14 @@ import torch
 from torch import Tensor
 
 from gram_reasoning.build import load_model
-from gram_reasoning.config import GramConfig, TrainConfig
-from gram_reasoning.evaluation.evaluator import bounds
+from gram_reasoning.config import TrainConfig
+from gram_reasoning.evaluation.evaluator import diagnose
+from gram_reasoning.models.configs import GramConfig
 from gram_reasoning.recipes import get_recipe
 from gram_reasoning.storage import checkpoint
-from gram_reasoning.training import trainer
-from gram_reasoning.training.trainer import NonFiniteLoss, Trainer
+from gram_reasoning.training import monitor, trainer
+from gram_reasoning.training.finite import NonFiniteLoss
+from gram_reasoning.training.trainer import Trainer
 from helpers import after_step, debug_recipe, make_trainer, metrics_of, same, task_of, weights_of
 from oracles import nqueens as oracle
 
@@ -45,7 +47,7 @@ def test_golden_losses(tmp_path: Path):
     """Twenty steps of the debug recipe in fp32; GRAM_UPDATE_GOLDEN=1 writes the file anew."""
     recipe = get_recipe("nqueens7-pocket-debug")
     run = make_trainer(replace(recipe, train=replace(recipe.train, precision="fp32", steps=20)), tmp_path)
-    names = [*run.model.loss_weights, "kl_nats"]
+    names = [*run.weights, "kl_nats"]
     steps = [run.train_step() for _ in range(20)]
     losses = {name: [float(means[name]) for means in steps] for name in names}
     if os.environ.get("GRAM_UPDATE_GOLDEN") == "1":
@@ -61,9 +63,9 @@ def test_logged_loss_is_what_is_minimised(tmp_path: Path):
     """The gradient of a step is that of the weighted sum of the logged means."""
     run = make_trainer(debug_recipe(train={**PRIOR, "clip": 1e9, "optimizer": "adamw"}), tmp_path)
     run.slots.refill(0)
-    batch, state, referee = run.slots.part(slice(0, 8), 0)
-    out = run._forward(batch, state, run.slots.keys("noise", 0)[:8], referee)
-    weighted = [weight * out.losses[name].mean() for name, weight in run.model.loss_weights.items()]
+    batch, carry, referee = run.slots.part(slice(0, 8), 0)
+    out = run._forward(batch, carry, run.slots.keys("noise", 0)[:8], referee)
+    weighted = [weight * out.losses[name].mean() for name, weight in run.weights.items()]
     expected = torch.autograd.grad(torch.stack(weighted).sum(), list(run.model.parameters()))
     means = run.train_step()
     for name, loss in out.losses.items():
@@ -117,7 +119,7 @@ def test_leak_alarm(tmp_path: Path, posterior: float, rings: bool):
     said: list[str] = []
     recipe = debug_recipe(train={"log_every": 100, "eval_every": 1, "steps": 1})
     run = make_trainer(recipe, tmp_path, said.append)
-    run.posterior_accuracy = posterior
+    run.means = {"posterior_accuracy": posterior}
     run.fit()
     (line,) = [line for line in metrics_of(tmp_path) if line["kind"] == "eval"]
     assert line["prior"]["accuracy"] == line["prior_raw_weights"]["accuracy"] == 0
@@ -126,9 +128,9 @@ def test_leak_alarm(tmp_path: Path, posterior: float, rings: bool):
 
 
 def test_no_alarm_when_the_prior_is_as_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(trainer, "_brief", lambda result: {"accuracy": 0.8, "coverage": 0.8, "inputs": 4})
+    monkeypatch.setattr(monitor, "brief", lambda result: {"accuracy": 0.8, "coverage": 0.8, "inputs": 4})
     run = make_trainer(debug_recipe(train={"log_every": 100, "eval_every": 1, "steps": 1}), tmp_path)
-    run.posterior_accuracy = 1.0
+    run.means = {"posterior_accuracy": 1.0}
     run.fit()
     assert [line["leak_alarm"] for line in metrics_of(tmp_path) if line["kind"] == "eval"] == [False]
 
@@ -186,18 +188,21 @@ def test_beta_in_nats_is_the_weight_that_the_loss_gives_a_nat(tmp_path: Path, ch
     run = make_trainer(recipe, tmp_path)
     for _ in range(3):
         run.train_step()
-    batch, state, referee = run.slots.part(slice(0, 8), 3)
-    out = run._forward(batch, state, run.slots.keys("noise", 0)[:8], referee)
-    weight = 0.7 * out.losses["kl"] / out.metrics["kl_nats"] * run.task.length
-    assert run._beta_nats() == pytest.approx(float(weight.detach().mean()), rel=1e-4)
+    batch, carry, referee = run.slots.part(slice(0, 8), 3)
+    out = run._forward(batch, carry, run.slots.keys("noise", 0)[:8], referee)
+    weight = 0.7 * out.losses["kl"] / out.metrics["kl_nats"].values * run.task.length
+    free, charged = (diagnose(run.model, run.monitor.inputs, {"kl": beta}, seed=0) for beta in (0.0, 0.7))
+    nats = charged["kl_by_transition"][1::2]
+    paid = free["elbo_surrogate"] - charged["elbo_surrogate"]
+    assert paid == pytest.approx(float(weight.detach().mean()) * sum(nats) / len(nats), rel=1e-2)
 
 
 def test_bounds_are_made_of_the_rollout(tmp_path: Path):
     run = make_trainer(debug_recipe(), tmp_path)
     for _ in range(3):
         run.train_step()
-    result = bounds(run.model, run.validation, beta_nats=2.0, seed=0)
-    doubled = bounds(run.model, run.validation, beta_nats=4.0, seed=0)
+    result = diagnose(run.model, run.monitor.inputs, {"kl": 2.0}, seed=0)
+    doubled = diagnose(run.model, run.monitor.inputs, {"kl": 4.0}, seed=0)
     last = result["kl_by_transition"][1::2]  # type: ignore[index]
     assert result["kl_full_nats"] == pytest.approx(sum(result["kl_by_transition"]), abs=1e-3)  # type: ignore[arg-type]
     assert result["elbo_surrogate"] - doubled["elbo_surrogate"] == pytest.approx(2 * sum(last) / len(last), abs=1e-3)
@@ -261,6 +266,8 @@ CASES: dict[str, Case] = {
     "model.kl_channels": Case("mean"),
     "model.kl_positions": Case("sum"),
     "model.beta": Case(1.0),
+    "model.beta_final": Case(0.01),
+    "model.beta_hold": Case(0.5, model={"beta_final": 0.01}),
     "model.kl_balance": Case(0.5),
     "model.target_entry": Case("sum"),
     "model.kl_budget_first": Case(1e-9, model={"sigma_learned": False}),
@@ -286,7 +293,7 @@ CASES: dict[str, Case] = {
     "train.halt_target": Case("equal", train=PRIOR),
     "train.halt_exploration": Case(1.0, lambda run: run.slots.tensors(), LONGER, {**PRIOR, "halting": True}),
     "train.halting": Case(True, lambda run: run.slots.tensors(), train=PRIOR),
-    "train.posterior_stay": Case("drawn", lambda run: run.slots.tensors(), LONGER, {**PRIOR, "batch_size": 32}),
+    "train.guided_stay": Case("drawn", lambda run: run.slots.tensors(), LONGER, {**PRIOR, "batch_size": 32}),
     "train.optimizer": Case("muon"),
     "train.lr": Case(2e-3),
     "train.muon_lr": Case(0.01, train={"optimizer": "muon"}),
@@ -296,8 +303,6 @@ CASES: dict[str, Case] = {
     "train.clip": Case(0.1),
     "train.warmup_steps": Case(0),
     "train.lr_schedule": Case("constant"),
-    "train.beta_final": Case(0.01),
-    "train.beta_hold": Case(0.5, train={"beta_final": 0.01}),
     "train.ema": Case(0.05, lambda run: run.average.weights),
     "train.identity_lr": Case(0.5, recipe="arc-pocket-debug"),
     "train.identity_decay": Case(0.5, recipe="arc-pocket-debug"),

@@ -108,7 +108,7 @@ def test_the_leak_alarm_is_silent_where_either_weights_do_without_the_answer(tmp
     run = Trainer(recipe, task, copy.deepcopy(solver if good == "raw" else fresh), tmp_path, say=said.append)
     averaged = weights_of(solver if good == "averaged" else fresh)
     run.average.weights = {name: averaged[name].clone() for name in run.average.weights}
-    run.step, run.posterior_accuracy = steps - 1, 1.0
+    run.step, run.means = steps - 1, {"posterior_accuracy": 1.0}
     run.fit()
     (line,) = lines_of(run, "eval")
     assert (line["prior"]["accuracy"] > 0.8) is (good == "averaged")
@@ -149,7 +149,7 @@ def test_the_full_bound_reconstructs_from_the_last_step(tmp_path: Path):
         run = shaken(recipe, tmp_path / str(steps))
         run.fit()
         (judged[steps],) = lines_of(run, "eval")
-        assert len(judged[steps]["kl_by_transition"]) == steps * recipe.model.transitions
+        assert len(judged[steps]["kl_by_transition"]) == steps * recipe.model.transitions  # type: ignore[attr-defined]
     sums = {0: 0.0} | {steps: steps * line["elbo_surrogate"] for steps, line in judged.items()}
     at = {steps: sums[steps] - sums[steps - 1] for steps in judged}
     for steps, line in judged.items():
@@ -163,8 +163,8 @@ def test_the_weight_of_the_kl_is_that_of_its_step(tmp_path: Path):
     weights = [start * (end / start) ** (k / steps) for k in range(steps + 1)]
 
     def logged(name: str, beta: float, final: float | None) -> tuple[list[float], list[float]]:
-        train = {**EVERY, **STILL, "steps": steps, "beta_final": final, "beta_hold": 0.0}
-        run = shaken(debug_recipe(model={"beta": beta}, train=train), tmp_path / name)
+        model, train = {"beta": beta, "beta_final": final}, {**EVERY, **STILL, "steps": steps}
+        run = shaken(debug_recipe(model=model, train=train), tmp_path / name)
         run.fit()
         pushes = [line["gradient_norm"] for line in lines_of(run, "train")]
         return pushes, [line["elbo_surrogate"] for line in lines_of(run, "eval")]

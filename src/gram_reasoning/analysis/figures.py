@@ -1,13 +1,13 @@
-"""Pictures, drawn with matplotlib from stored values only."""
+"""Pictures, drawn with matplotlib from stored values only.
+
+They are files, so pyplot stays out: a `Figure` needs no backend, and a notebook that draws beside us keeps its own.
+"""
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # files only: no display is needed
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,9 +16,16 @@ from torch import Tensor
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.solve import Answer, Solved
 from gram_reasoning.storage.files import write_whole
-from gram_reasoning.tasks.base import Task
+from gram_reasoning.tasks.pictures import Boards, Images
+from gram_reasoning.tasks.text import Written
 
 GIVEN, FOUND = "#1b1b1b", "#c8452f"
+
+
+def panels(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
+    """A figure of that many inches and its axes (rows, columns)."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def draw_board(axes: Axes, cells: Sequence[Sequence[str]], given: Sequence[Sequence[str]]) -> None:
@@ -36,12 +43,11 @@ def draw_board(axes: Axes, cells: Sequence[Sequence[str]], given: Sequence[Seque
     axes.set_yticks([])
 
 
-def _draw(axes: Axes, task: Task, tokens: Sequence[int], given: Sequence[int]) -> None:
+def _draw(axes: Axes, task: Written, tokens: Sequence[int], given: Sequence[int]) -> None:
     """A board where the task has one, else its text."""
     axes.axis("on")
-    cells, before = task.cells(tokens), task.cells(given)
-    if cells is not None and before is not None:
-        draw_board(axes, cells, before)
+    if isinstance(task, Boards):
+        draw_board(axes, task.cells(tokens), task.cells(given))
     else:
         axes.set_xticks([])
         axes.set_yticks([])
@@ -49,7 +55,7 @@ def _draw(axes: Axes, task: Task, tokens: Sequence[int], given: Sequence[int]) -
         axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, family="DejaVu Sans Mono")
 
 
-def draw_input(axes: Axes, task: Task, item: Solved, answer: Answer | None = None) -> None:
+def draw_input(axes: Axes, task: Written, item: Solved, answer: Answer | None = None) -> None:
     """The input of `item` with the count of its solutions, or one answer to it."""
     _draw(axes, task, item.tokens if answer is None else answer.tokens, item.tokens)
     if answer is None:
@@ -57,14 +63,12 @@ def draw_input(axes: Axes, task: Task, item: Solved, answer: Answer | None = Non
         axes.set_title(f"{len(item.solutions)}{of} found", fontsize=9, fontweight="bold")
 
 
-def picture_of_answers(task: Task, answers: Tensor, path: Path) -> None:
+def picture_of_answers(task: Written, answers: Tensor, path: Path) -> None:
     """Answers (rows, columns, L) as a grid: images as they are, boards drawn, others as text."""
     rows, columns = answers.shape[:2]
-    images = task.image(answers)
+    images = task.image(answers) if isinstance(task, Images) else None
     side = 1.55 if images is None else 0.5
-    figure, grid = plt.subplots(
-        rows, columns, figsize=(side * columns, side * rows), squeeze=False, layout="constrained"
-    )
+    figure, grid = panels(rows, columns, side * columns, side * rows)
     for r, line in enumerate(grid):
         for c, axes in enumerate(line):
             if images is None:
@@ -75,20 +79,22 @@ def picture_of_answers(task: Task, answers: Tensor, path: Path) -> None:
     save(figure, path)
 
 
-def picture_of_solutions(task: Task, solved: Sequence[Solved], path: Path, most: int = 6, boards: int = 8) -> None:
-    """Up to `boards` inputs, one a row: the input, then up to `most` distinct valid solutions with their votes."""
+def picture_of_solutions(task: Written, solved: Sequence[Solved], path: Path, most: int = 6, boards: int = 8) -> None:
+    """Up to `boards` inputs, one a row: the input, then up to `most` distinct valid solutions with their votes.
+
+    Where none was found the best answer stands there, marked as no solution.
+    """
     rows = list(solved)[:boards]
     columns = 1 + max(1, min(most, max(len(s.solutions) for s in rows)))
-    figure, grid = plt.subplots(
-        len(rows), columns, figsize=(1.55 * columns, 1.9 * len(rows)), squeeze=False, layout="constrained"
-    )
+    figure, grid = panels(len(rows), columns, 1.55 * columns, 1.9 * len(rows))
     for line, item in zip(grid, rows, strict=True):
         for axes in line:
             axes.axis("off")
         draw_input(line[0], task, item)
-        for axes, answer in zip(line[1:], item.solutions, strict=False):
+        for axes, answer in zip(line[1:], item.solutions or filter(None, [item.miss]), strict=False):
             draw_input(axes, task, item, answer)
-            axes.set_title(f"{answer.votes} of {item.samples} samples", fontsize=8)
+            title = f"{answer.votes} of {item.samples} samples" if answer.verified else "not a solution"
+            axes.set_title(title, fontsize=8)
     save(figure, path)
 
 
@@ -101,6 +107,4 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(content, format=path.suffix[1:].lower(), dpi=120)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
-    finally:
-        plt.close(figure)
     write_whole(path, content.getvalue())

@@ -2,19 +2,19 @@
 
 On inputs with several solutions the solution set leaves y open. The probe says which share of that uncertainty a linear
 map reads from h. Under the posterior it may read some: that is what the KL pays for. A model that knows all of y after
-the first step has been handed it; under the prior h knows nothing of a y that was drawn apart from it.
+the first step was given it; under the prior h knows nothing of a y that was drawn apart from it.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from matplotlib import colormaps
 from torch import Tensor
 
 from gram_reasoning import noise
-from gram_reasoning.analysis.figures import plt, save
+from gram_reasoning.analysis.figures import panels, save
 from gram_reasoning.models.base import RecursiveModel
 from gram_reasoning.tasks.base import Problems
 from gram_reasoning.types import IGNORE, Batch
@@ -28,6 +28,9 @@ class _NoReferee:
 
     def reward(self, prediction: Tensor) -> Tensor | None:
         return None
+
+    def ends(self, sure: Tensor) -> Tensor:
+        return torch.zeros_like(sure)
 
 
 @torch.no_grad()
@@ -47,14 +50,14 @@ def states(
     inputs = problems.inputs[index].long()
     vocab = int(max(targets.max(), inputs.max())) + 1
     marginals = [F.one_hot(problems.solution_sets(i), vocab).float().mean(0) for i in range(len(problems))]
-    batch = Batch(inputs, targets, torch.full((len(rows),), posterior), problems.count[index] > 1)
-    slots = model.initial_slots(len(rows))
-    slots = replace(slots, limit=slots.limit + 1)  # nobody leaves
+    guided, is_open = torch.full((len(rows),), posterior), problems.is_open(index)
+    carry = model.initial_carry(len(rows))
     high = []
     for step in range(model.supervision_steps):
-        draws = noise.normal(noise.keys(seed, "probe noise", rows, torch.full_like(rows, step)), model.noise_shape())
-        slots = model(batch, slots, draws, _NoReferee()).state
-        high.append(slots.latent.high[:, -targets.shape[1] :].float())
+        done = torch.full_like(rows, step)
+        draws = noise.normal(noise.keys(seed, "probe noise", rows, done), model.noise_shape())
+        carry = model(Batch(inputs, targets, guided, is_open, done), carry, draws, _NoReferee()).carry
+        high.append(model.latent(carry).float())
     return torch.stack(high), targets, torch.stack(marginals)[index]
 
 
@@ -115,7 +118,7 @@ def picture_of_mechanism(
     logs: dict[str, list[dict[str, Any]]], probes: dict[str, dict[str, list[float]]], path: Path
 ) -> None:
     """A column a run: on top the KL of each transition over training, below what h shows of y after each step."""
-    figure, grid = plt.subplots(2, len(logs), figsize=(5 * len(logs), 6.4), layout="constrained", squeeze=False)
+    figure, grid = panels(2, len(logs), 5 * len(logs), 6.4)
     for column, (name, lines) in enumerate(logs.items()):
         evaluations = [line for line in lines if line["kind"] == "eval"]
         steps = [line["step"] for line in evaluations]
@@ -123,7 +126,7 @@ def picture_of_mechanism(
         transitions = len(evaluations[0]["kl_by_transition"])
         for t in range(transitions):
             values = [max(line["kl_by_transition"][t], 1e-4) for line in evaluations]
-            above.plot(steps, values, color=plt.get_cmap("viridis")(t / max(1, transitions - 1)), lw=1.2, label=t + 1)
+            above.plot(steps, values, color=colormaps["viridis"](t / max(1, transitions - 1)), lw=1.2, label=t + 1)
         above.set_yscale("log")
         above.set_title(f"{name}: KL of each transition", fontsize=10)
         above.set_xlabel("optimizer step")

@@ -1,6 +1,5 @@
 """Measure what a device can do and what a training step, the sampler and a cold start take of it."""
 
-import resource
 import statistics
 import subprocess
 import sys
@@ -10,10 +9,11 @@ from typing import Any
 
 import torch
 
+from gram_reasoning.errors import UserError
 from gram_reasoning.evaluation.evaluator import attempts, identity_vectors, judge
 from gram_reasoning.evaluation.metrics import wilson
 from gram_reasoning.inference.sampler import SamplerConfig, sample
-from gram_reasoning.models.base import RecursiveModel
+from gram_reasoning.models.base import Model
 from gram_reasoning.tasks.base import Problems, Task
 from gram_reasoning.types import Candidates
 
@@ -57,9 +57,7 @@ def bandwidth(device: torch.device) -> float:
     return 2 * source.nbytes / statistics.median(seconds(lambda: target.copy_(source), device, 8))
 
 
-def sampler_speed(
-    model: RecursiveModel, task: Task, problems: Problems, config: SamplerConfig, repeats: int
-) -> dict[str, Any]:
+def sampler_speed(model: Model, task: Task, problems: Problems, config: SamplerConfig, repeats: int) -> dict[str, Any]:
     """Time, average number of supervision steps and accuracy of sampling all problems."""
     device = next(model.parameters()).device
     vectors = identity_vectors(model, problems)
@@ -89,9 +87,7 @@ def sampler_speed(
     return result
 
 
-def sampler_memory(
-    model: RecursiveModel, problems: Problems, widths: Sequence[int], steps: int
-) -> list[dict[str, Any]]:
+def sampler_memory(model: Model, problems: Problems, widths: Sequence[int], steps: int) -> list[dict[str, Any]]:
     """Peak memory of sampling each number of trajectories for each problem.
 
     On a GPU the peak of what PyTorch holds; on CPU the largest the process has been so far, which is why the
@@ -107,9 +103,18 @@ def sampler_memory(
         if device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(device)
         else:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+            peak = _largest_so_far()
         rows.append({"samples": width, "inputs": len(problems), "peak_mb": round(peak / 1e6, 1)})
     return rows
+
+
+def _largest_so_far() -> int:
+    """Bytes of memory that this process held at its largest."""
+    try:
+        import resource
+    except ImportError as error:  # Windows
+        raise UserError("--parts memory: the system does not tell it, expected other parts") from error
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def cold_start(commands: dict[str, list[str]], repeats: int) -> dict[str, Any]:

@@ -5,15 +5,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from gram_reasoning import noise
-from gram_reasoning.analysis.figures import draw_input, plt, save
+from gram_reasoning.analysis.figures import draw_input, save
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig
 from gram_reasoning.inference.solve import Solved
-from gram_reasoning.models.base import RecursiveModel
-from gram_reasoning.tasks.base import Task
+from gram_reasoning.models.base import Model
+from gram_reasoning.tasks.text import Written
+from gram_reasoning.trees import Tree
 
 MOST = 6
 """Solutions that get a colour and a board."""
@@ -21,31 +23,40 @@ ELSE = "#b9b4ac"
 
 
 @torch.no_grad()
-def record(model: RecursiveModel, tokens: Tensor, config: SamplerConfig) -> Tensor:
+def record(model: Model, tokens: Tensor, config: SamplerConfig) -> Tensor:
     """The rollouts of `sample` on its first input (L,), with what they decode to on the way.
+
+    Raises:
+        UserError: trajectories that halt, or a model that draws its tokens one by one.
 
     Returns:
         probabilities of every token before the first and after each supervision step: (N, steps + 1, L, V).
     """
-    if config.halting:
-        raise UserError("--trajectories: rollouts that halt have no common length, expected no --halting")
+    assert not config.halting, "rollouts that halt have no common length"
     device = next(model.parameters()).device
     parts = []
     for start in range(0, config.samples, config.chunk):
         numbers = torch.arange(start, min(start + config.chunk, config.samples), device=device)
         context = model.encode(tokens.to(device).long().expand(len(numbers), -1))
-        latent = model.initial_state(len(numbers))
-        path = [model.decode(latent).softmax(-1)]
+        state = model.initial_state(len(numbers))
+        path = [_probabilities(model, state)]
         for step in range(config.steps):
             first = torch.zeros_like(numbers)
             keys = noise.keys(config.seed, "sample", first, numbers, first + step)
-            latent = model.step(context, latent, noise.normal(keys, model.noise_shape()))
-            path.append(model.decode(latent).softmax(-1))
+            state = model.step(context, state, noise.normal(keys, model.step_noise_shape()), first + step)
+            path.append(_probabilities(model, state))
         parts.append(torch.stack(path, 1).cpu())
     return torch.cat(parts)
 
 
-def picture_of_trajectories(task: Task, item: Solved, paths: Tensor, path: Path) -> None:
+def _probabilities(model: Model, state: Tree) -> Tensor:
+    logits = model.answer(state).logits
+    if logits is None:
+        raise UserError(f"{type(model).__name__} decodes no whole answers on its way, expected a model that does")
+    return logits.softmax(-1)
+
+
+def picture_of_trajectories(task: Written, item: Solved, paths: Tensor, path: Path) -> None:
     """The input, all trajectories in the plane that best separates where they end, and the solutions they found.
 
     A trajectory has the colour of the solution it ends in, or grey. The plane is spanned by the first two principal
@@ -57,8 +68,8 @@ def picture_of_trajectories(task: Task, item: Solved, paths: Tensor, path: Path)
     """
     inputs = torch.tensor(item.tokens).expand(len(paths), -1)
     ends = [tuple(answer) for answer in task.canonical(paths[:, -1].argmax(-1), inputs).tolist()]
-    shown = item.solutions[:MOST]
-    colours = {answer.tokens: f"C{i}" for i, answer in enumerate(shown)}
+    drawn = item.solutions[:MOST]
+    colours = {answer.tokens: f"C{i}" for i, answer in enumerate(drawn)}
 
     points = paths.flatten(2).double().numpy()
     centre = points[:, -1].mean(0)
@@ -67,8 +78,8 @@ def picture_of_trajectories(task: Task, item: Solved, paths: Tensor, path: Path)
     if plane.shape[-1] < 2:  # one trajectory alone spans no plane
         plane = np.pad(plane, [(0, 0), (0, 0), (0, 2 - plane.shape[-1])])
 
-    columns = max(1, (len(shown) + 1) // 2)
-    figure = plt.figure(figsize=(7.6 + 1.7 * columns, 4.4), layout="constrained")
+    columns = max(1, (len(drawn) + 1) // 2)
+    figure = Figure(figsize=(7.6 + 1.7 * columns, 4.4), layout="constrained")
     left, middle, right = np.asarray(figure.subfigures(1, 3, width_ratios=[1.9, 5.7, 1.75 * columns]))
     draw_input(left.subplots(), task, item)
     axes = middle.subplots()
@@ -80,10 +91,10 @@ def picture_of_trajectories(task: Task, item: Solved, paths: Tensor, path: Path)
     axes.set_title(f"{item.samples} trajectories of {item.steps} steps end in {found}", fontsize=11)
     axes.set_xticks([])
     axes.set_yticks([])
-    boards = right.subplots(2 if len(shown) > 1 else 1, columns, squeeze=False).T.flat
-    for axes in boards[len(shown) :]:
+    boards = right.subplots(2 if len(drawn) > 1 else 1, columns, squeeze=False).T.flat
+    for axes in boards[len(drawn) :]:
         axes.axis("off")
-    for axes, answer in zip(boards, shown, strict=False):
+    for axes, answer in zip(boards, drawn, strict=False):
         draw_input(axes, task, item, answer)
         axes.set_title(f"{answer.votes} of {item.samples}", fontsize=9, color=colours[answer.tokens])
         for side in axes.spines.values():

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gram_reasoning.cli.border import can_write, in_range, named, parse, set_threads, write_lines
-from gram_reasoning.config import GramConfig, Recipe, TrainConfig
+from gram_reasoning.config import Recipe, TrainConfig
+from gram_reasoning.models.configs import UNNAMED, ModelConfig
 from gram_reasoning.tasks.configs import NQueensConfig, TaskConfig
 
 EXAMPLE = "gram bench nqueens8 --checkpoint runs/eight --json bench.json"
@@ -36,7 +37,7 @@ class BenchOptions:
     json: Path | None = None
     """Also write every number to this file."""
     task: TaskConfig = field(default_factory=NQueensConfig)
-    model: GramConfig = field(default_factory=GramConfig)
+    model: ModelConfig = field(default_factory=UNNAMED)
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
@@ -54,9 +55,12 @@ def run(arguments: list[str]) -> int:
     recipe = dataclasses.replace(recipe, task=options.task, model=options.model, train=options.train)
 
     from gram_reasoning.processes import choose_device
+    from gram_reasoning.training.compiler import check_compiles
 
     device = choose_device(options.device)
     set_threads(options.threads)
+    if "step" in options.parts:
+        check_compiles(device, recipe.train.compile)
     result = measure(recipe, options, device)
     print(_text(result))
     if options.json is not None:
@@ -72,7 +76,8 @@ def measure(recipe: Recipe, options: BenchOptions, device: Any) -> dict[str, Any
     from gram_reasoning.inference.sampler import SamplerConfig
     from gram_reasoning.storage.provenance import machine
 
-    result: dict[str, Any] = {"recipe": recipe.name, **machine(device)}
+    weights = "fresh" if options.checkpoint is None else str(options.checkpoint)
+    result: dict[str, Any] = {"recipe": recipe.name, "weights": weights, **machine(device)}
     if options.checkpoint is not None:
         _, task, model = load_model(options.checkpoint, device)
     else:
@@ -120,7 +125,7 @@ def measure(recipe: Recipe, options: BenchOptions, device: Any) -> dict[str, Any
 
 def _step(recipe: Recipe, device: Any, rates: dict[str, float], repeats: int) -> dict[str, Any]:
     """Time of training steps, and the share of the measured matrix rate that their counted operations make."""
-    from gram_reasoning.analysis.costs import Counter
+    from gram_reasoning.analysis.costs import META, training_operations
     from gram_reasoning.analysis.speed import seconds, summary
     from gram_reasoning.build import build_model, build_task
     from gram_reasoning.processes import Processes
@@ -130,7 +135,8 @@ def _step(recipe: Recipe, device: Any, rates: dict[str, float], repeats: int) ->
     trainer = Trainer(recipe, task, build_model(recipe, task), Path("unwritten"), Processes(device=device))
     (first,) = seconds(trainer.train_step, device, 1, warmup=0)
     times = summary(seconds(trainer.train_step, device, repeats))
-    cost = Counter(recipe.model, task.length, task.vocab, recipe.train.batch_size).training_step()
+    with META:
+        operations = training_operations(build_model(recipe, task), recipe.train.batch_size)
     rate = rates[recipe.train.precision]
     return {
         "batch_size": recipe.train.batch_size,
@@ -139,10 +145,8 @@ def _step(recipe: Recipe, device: Any, rates: dict[str, float], repeats: int) ->
         "first_step_seconds": first,
         "seconds": times,
         "examples_per_second": recipe.train.batch_size / times["median"],
-        "operations": cost.operations,
-        "operand_bytes": cost.bytes,
-        "floor_seconds": cost.seconds(rate, rates["bytes"]),
-        "share_of_matrix_rate": cost.operations / times["median"] / rate,
+        "operations": operations,
+        "share_of_matrix_rate": operations / times["median"] / rate,
     }
 
 
@@ -161,14 +165,15 @@ def _text(result: dict[str, Any]) -> str:
         lines.append(
             f"training step: {_range(s['seconds'])}, {s['examples_per_second']:.0f} examples/s, "
             f"{s['operations'] / 1e9:.1f} Gop, {s['share_of_matrix_rate']:.1%} of the {s['precision']} rate "
-            f"(floor {1e3 * s['floor_seconds']:.1f} ms; the first step took {s['first_step_seconds']:.1f} s)"
+            f"(the first step took {s['first_step_seconds']:.1f} s)"
         )
     for s in result.get("sampler", []):
         kind = f"up to {s['steps']} steps, halting" if s["halting"] else f"{s['steps']} steps each"
-        told = f", right {s['sample_accuracy']:.1%}" if "sample_accuracy" in s else ""
+        right = f", right {s['sample_accuracy']:.1%}" if "sample_accuracy" in s else ""
+        right = ", fresh weights" if result["weights"] == "fresh" else right
         lines.append(
             f"sampler, {kind}: {s['trajectories_per_second']:.0f} trajectories/s, {s['mean_steps']:.2f} steps on "
-            f"average{told}"
+            f"average{right}"
         )
     for m in result.get("memory", []):
         lines.append(f"memory, {m['samples']} samples of one input: peak {m['peak_mb']} MB")

@@ -40,10 +40,12 @@ def parse(options: type[Options], arguments: list[str], prog: str, example: str,
     except SystemExit as error:
         if not error.code:
             raise
-        raise UserError(f"{_told(caught.getvalue(), options, arguments, default)} (see `{prog} --help`)") from None
+        raise UserError(
+            f"{_in_our_words(caught.getvalue(), options, arguments, default)} (see `{prog} --help`)"
+        ) from None
 
 
-def _told(boxes: str, options: type, arguments: list[str], default: Any) -> str:
+def _in_our_words(boxes: str, options: type, arguments: list[str], default: Any) -> str:
     """What tyro says about bad options, in our words: which option, what it got, what was expected."""
     lines = [line.strip("│╭╮╰╯─ ") for line in boxes.splitlines()]
     text = " ".join(line for line in lines[1:] if line and "full helptext" not in line)

@@ -25,8 +25,12 @@ def run(arguments: list[str]) -> int:
 
     recipe = get_recipe(name)
     from gram_reasoning.build import build_task
+    from gram_reasoning.tasks.base import lacks
+    from gram_reasoning.tasks.text import Written
 
     task = build_task(recipe)
+    if not isinstance(task, Written):
+        raise lacks(task, Written, name)
     lines = [task.compact(tokens) for tokens in task.split(options.split).inputs.tolist()]
     if options.out is None:
         print("\n".join(lines))

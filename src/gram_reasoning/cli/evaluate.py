@@ -1,14 +1,19 @@
 """`gram eval`: what a trained model is worth on held-out inputs."""
 
+import copy
+import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gram_reasoning.cli.border import can_write, in_range, named, parse, progress, speaks, together, write_lines
 from gram_reasoning.cli.sampling import SamplingOptions, sampler_config
 from gram_reasoning.errors import UserError
+
+if TYPE_CHECKING:
+    from gram_reasoning.inference.sampler import SamplerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +27,7 @@ class EvalOptions(SamplingOptions):
     select: Literal["majority", "lprm", "first"] = "majority"
     """Which answer counts as the model's choice."""
     views: int | None = None
-    """Disguises in which each input is solved, whose answers vote (ARC); the default is the recipe's."""
+    """Augmentations in which each input is solved, whose answers vote (ARC); the default is the recipe's."""
     limit: int | None = None
     """Only the first so many inputs."""
     random_start: bool = False
@@ -34,7 +39,17 @@ class EvalOptions(SamplingOptions):
     json: Path | None = None
     """Also write every number to this file."""
     submission: Path | None = None
-    """Also write the answers to hand in, as a submission.json (ARC)."""
+    """Also write the best answers as a submission.json (ARC)."""
+
+
+def made_from(config: dict[str, Any], sampler: "SamplerConfig", options: EvalOptions, views: int) -> str:
+    """A digest of all that decides an evaluation of the model with that config.json but the seed of its training."""
+    trained = copy.deepcopy(config["recipe"])
+    del trained["train"]["seed"]
+    judged = {"split": options.split, "limit": options.limit, "select": options.select, "views": views}
+    rolled_out = {name: value for name, value in asdict(sampler).items() if name != "chunk"}
+    text = json.dumps([trained, config.get("step"), judged, rolled_out], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def run(arguments: list[str]) -> int:
@@ -48,14 +63,18 @@ def run(arguments: list[str]) -> int:
 
     import torch
 
-    from gram_reasoning.build import load_model
+    from gram_reasoning.build import load_config, load_model, model_folder
     from gram_reasoning.evaluation.evaluator import evaluate
     from gram_reasoning.evaluation.report import evaluation_table
     from gram_reasoning.storage.provenance import provenance
+    from gram_reasoning.tasks.base import lacks
+    from gram_reasoning.tasks.demonstrations import Demonstrations
 
     start = time.perf_counter()
     with together(options.device, options.threads, options.timeout) as processes:
         recipe, task, model = load_model(name, processes.device)
+        if options.submission and not isinstance(task, Demonstrations):
+            raise lacks(task, Demonstrations, "--submission")
         more = {"random_start": options.random_start, "precision": options.precision}
         sampler = sampler_config(options, options.samples, recipe.evaluation, model, **more)
         problems = task.split(options.split)
@@ -64,16 +83,15 @@ def run(arguments: list[str]) -> int:
             problems = problems.subset(torch.arange(min(options.limit, len(problems))))
         with progress(f"evaluating {name}") as tick:
             views = recipe.evaluation.views if options.views is None else options.views
-            handed_in: list[torch.Tensor] = []
-            result = evaluate(model, task, problems, sampler, options.select, tick, processes, views, handed_in.append)
+            submitted: list[torch.Tensor] = []
+            result = evaluate(model, task, problems, sampler, options.select, tick, processes, views, submitted.append)
     result = {"checkpoint": name, "recipe": recipe.name, "split": options.split, "seed": options.seed, **result}
+    origin = made_from(load_config(model_folder(name)), sampler, options, views)
+    result |= {"train_seed": recipe.train.seed, "made_from": origin}
     result |= provenance(["eval", *arguments], time.perf_counter() - start, processes.device)
     print(evaluation_table(result))
     if options.json and speaks():
         write_lines(options.json, [json.dumps(result, indent=1)])
-    if options.submission and speaks():
-        submission = task.submission(problems, *handed_in)
-        if submission is None:
-            raise UserError(f"--submission: {task.name} has none, expected a model of a task that is handed in (arc)")
-        write_lines(options.submission, [json.dumps(submission)])
+    if isinstance(task, Demonstrations) and options.submission and speaks():
+        write_lines(options.submission, [json.dumps(task.submission(problems, *submitted))])
     return 0

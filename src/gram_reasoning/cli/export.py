@@ -11,7 +11,7 @@ EXAMPLE = "gram export runs/eight --out shared/eight --max-mb 15"
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """Write the averaged weights and the configuration of a run into a folder that every command loads."""
+    """Write the averaged weights of a run, its configuration and a card into a folder that every command loads."""
 
     out: Path
     """The folder; it must not exist."""
@@ -28,14 +28,9 @@ def run(arguments: list[str]) -> int:
     if options.out.exists():
         raise UserError(f"{options.out}: exists already, expected the name of a new folder")
 
-    from gram_reasoning.build import load_model, model_folder
-    from gram_reasoning.storage import checkpoint
+    from gram_reasoning.api import load
 
-    folder = model_folder(name)
-    _, _, model = load_model(folder)
-    largest = None if options.max_mb is None else int(options.max_mb * 1e6)
-    config = checkpoint.load_json(folder / "config.json")
-    checkpoint.save_folder(options.out, {"model": dict(model.state_dict())}, {"config": config}, largest=largest)
+    load(name, "cpu").save_pretrained(options.out, max_mb=options.max_mb)
     files = sorted(options.out.iterdir())
     print(f"{len(files)} files, {sum(f.stat().st_size for f in files) / 1e6:.1f} MB written to {options.out}")
     return 0

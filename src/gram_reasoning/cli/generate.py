@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gram_reasoning.cli.border import PICTURES, can_write, in_range, parse, progress, set_threads, write_lines
-from gram_reasoning.cli.sampling import SamplingOptions, sampler_config
-from gram_reasoning.errors import UserError
+from gram_reasoning.cli.sampling import SamplingOptions, no_halting, sampler_config
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from gram_reasoning.inference.sampler import SamplerConfig
-    from gram_reasoning.models.base import RecursiveModel
-    from gram_reasoning.tasks.base import Task
+    from gram_reasoning.models.base import Model
+    from gram_reasoning.tasks.generation import Generation
 
 MOST = 100_000
 """Answers of one call."""
@@ -53,6 +52,7 @@ def run(arguments: list[str]) -> int:
     can_write(options.json)
     for picture in (options.picture, options.forming):
         can_write(picture, PICTURES)
+    no_halting(options, "forming", options.forming)
 
     import torch
 
@@ -61,12 +61,16 @@ def run(arguments: list[str]) -> int:
     from gram_reasoning.inference.sampler import sample
     from gram_reasoning.inference.select import in_standard_form
     from gram_reasoning.processes import choose_device
+    from gram_reasoning.tasks.base import lacks
+    from gram_reasoning.tasks.generation import Generation, Puzzles
 
     set_threads(options.threads)
     recipe, task, model = load_model(options.checkpoint, choose_device(options.device))
+    if not isinstance(task, Generation):
+        raise lacks(task, Generation, options.checkpoint)
+    if options.puzzles and not isinstance(task, Puzzles):
+        raise lacks(task, Puzzles, "--puzzles")
     blank = task.blank()
-    if blank is None:
-        raise UserError(f"{options.checkpoint}: a model of {task.name}, which solves; expected one that generates")
     config = sampler_config(options, options.count, recipe.evaluation, model)
     with progress("generating") as tick:
         candidates = in_standard_form(task, blank[None], sample(model, blank[None], config, tick=tick))
@@ -76,12 +80,10 @@ def run(arguments: list[str]) -> int:
     reward = task.reward(answers, blank.expand_as(answers))
     valid = [None] * len(answers) if reward is None else (reward == 1).tolist()
     puzzles = None
-    if options.puzzles:
+    if options.puzzles and isinstance(task, Puzzles):
         right = torch.tensor([bool(ok) for ok in valid])
         keys = noise.keys(options.seed, "puzzles", torch.arange(len(answers)))
         puzzles = task.to_puzzles(answers[right], keys[right])
-        if puzzles is None:
-            raise UserError(f"--puzzles: {task.name} has none, expected a task whose answers have clues")
     rest = iter([] if puzzles is None else puzzles.tolist())
     lines = []
     for tokens, ok in zip(answers.tolist(), valid, strict=True):
@@ -103,8 +105,8 @@ def run(arguments: list[str]) -> int:
 def _draw(
     options: GenerateOptions,
     config: "SamplerConfig",
-    task: "Task",
-    model: "RecursiveModel",
+    task: "Generation",
+    model: "Model",
     blank: "Tensor",
     answers: "Tensor",
 ) -> None:

@@ -9,7 +9,9 @@ import sys
 
 from gram_reasoning.cli import (
     bench,
+    check,
     classifier,
+    completion,
     data,
     evaluate,
     export,
@@ -36,12 +38,13 @@ commands:
   eval CHECKPOINT     judge a model on held-out inputs, by rollouts under the prior
   export CHECKPOINT   write the averaged weights as a folder to share, in files of a size you name
   data RECIPE         write the inputs of a split as text
+  check RECIPE        hold a task against its promises: data, rules, symmetry, text
   report DIR...       runs side by side: a table, and a picture of their curves
   bench RECIPE        time the training step, the sampler and a cold start
   recipes             list the recipes
 
 options:
-  --help, --version
+  --help, --version, --print-completion bash|zsh
 
 examples:
   gram solve "Q....../......./......./......./......./......./......." --all
@@ -53,8 +56,8 @@ examples:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not speaks():
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+    _open_streams()
+    _free_matplotlib()
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
@@ -84,6 +87,22 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
+def _open_streams() -> None:
+    """Write into nothing where the caller closed a stream, or where another process of a launch speaks."""
+    if sys.stdout is None or not speaks():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+def _free_matplotlib() -> None:
+    """Pictures are files: they want no backend, such as a notebook's, and no folder in an unwritable home."""
+    os.environ.pop("MPLBACKEND", None)
+    cache = os.environ.get("GRAM_CACHE_DIR")
+    if cache and not os.access(os.path.expanduser("~"), os.W_OK | os.X_OK):
+        os.environ.setdefault("MPLCONFIGDIR", os.path.join(cache, "matplotlib"))
+
+
 def _dispatch(arguments: list[str]) -> int:
     commands = {
         "solve": solve.run,
@@ -94,6 +113,7 @@ def _dispatch(arguments: list[str]) -> int:
         "eval": evaluate.run,
         "export": export.run,
         "data": data.run,
+        "check": check.run,
         "report": report.run,
         "bench": bench.run,
         "recipes": recipes.run,
@@ -103,6 +123,9 @@ def _dispatch(arguments: list[str]) -> int:
         return 0 if arguments else 2
     if arguments[0] == "--version":
         print(version())
+        return 0
+    if arguments[0] == "--print-completion":
+        print(completion.script(*arguments[1:2] or [""]))
         return 0
     if arguments[0] not in commands:
         raise UserError(f"unknown command {arguments[0]!r}, expected one of {', '.join(commands)}")

@@ -74,12 +74,12 @@ def _lines(opens: Callable[[str], Any], where: str) -> Iterator[str]:
             while raw := file.readline(LONGEST_LINE + 1):
                 number += 1
                 if len(raw) > LONGEST_LINE:
-                    told = f"longer than {LONGEST_LINE} bytes, expected puzzles as text"
-                    raise UserError(f"{where}, line {number}: {told}")
+                    problem = f"longer than {LONGEST_LINE} bytes, expected puzzles as text"
+                    raise UserError(f"{where}, line {number}: {problem}")
                 yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        told = f"not text (byte {error.start + 1} is not UTF-8), expected puzzles"
-        raise UserError(f"{where}, line {number}: {told}") from error
+        problem = f"not text (byte {error.start + 1} is not UTF-8), expected puzzles"
+        raise UserError(f"{where}, line {number}: {problem}") from error
     except OSError as error:
         raise UserError(f"{where}: cannot be read ({error.strerror})") from error
 

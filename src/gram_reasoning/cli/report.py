@@ -1,4 +1,4 @@
-"""`gram report`: runs side by side, from their logs."""
+"""`gram report`: runs and evaluations side by side, from their files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,15 @@ from gram_reasoning.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """Set runs side by side: the newest evaluation of each by prior rollouts, and the curves."""
+    """Set runs side by side, by the newest evaluation of each, and what `gram eval --json` wrote.
+
+    Those that differ in the seed of their training alone get a mean with its 95% interval, by Student's t.
+    """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Folders of runs, or their metrics.jsonl."""
+    """Folders of runs, or their metrics.jsonl; files of evaluations."""
     picture: Path | None = None
-    """Draw the curves into this image file."""
+    """Draw the curves of the runs into this image file."""
     reach: float = 0.8
     """Also tell the first step at which the accuracy of a sample reached this."""
 
@@ -26,13 +29,24 @@ def run(arguments: list[str]) -> int:
     example = "gram report runs/seven runs/literal --picture curves.png"
     options = parse(ReportOptions, arguments, "gram report", example)
     if not options.runs:
-        raise UserError("report: expected at least one folder of a run (see `gram report --help`)")
+        raise UserError("report: expected at least one run or evaluation (see `gram report --help`)")
     can_write(options.picture, PICTURES)
-    from gram_reasoning.analysis.runs import curves, load_run
-    from gram_reasoning.evaluation.report import runs_table
+    from gram_reasoning.analysis import runs
+    from gram_reasoning.evaluation.report import evaluations_table, runs_table
 
-    runs = {str(run): load_run(run) for run in options.runs}
-    print(runs_table(runs, options.reach))
+    files = {path: runs.load_evaluation(path) for path in options.runs}
+    evaluations = {str(path): found for path, found in files.items() if found is not None}
+    logs = {str(path): runs.load_run(path) for path, found in files.items() if found is None}
+    if options.picture is not None and not logs:
+        raise UserError("--picture: evaluations have no curves, expected runs")
+    tables = []
+    if logs:
+        alike = {name: runs.run_alike(Path(name), lines) for name, lines in logs.items()}
+        tables.append(runs_table(logs, options.reach, runs.over_seeds(alike)))
+    if evaluations:
+        alike = {name: runs.evaluation_alike(found) for name, found in evaluations.items()}
+        tables.append(evaluations_table(evaluations, runs.over_seeds(alike)))
+    print("\n\n".join(tables))
     if options.picture is not None:
-        curves(runs, options.picture)
+        runs.curves(logs, options.picture)
     return 0

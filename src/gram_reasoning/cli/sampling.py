@@ -1,6 +1,7 @@
 """The options about sampling that commands share."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gram_reasoning.config import EvalConfig
@@ -8,7 +9,7 @@ from gram_reasoning.errors import UserError
 
 if TYPE_CHECKING:
     from gram_reasoning.inference.sampler import SamplerConfig
-    from gram_reasoning.models.base import RecursiveModel
+    from gram_reasoning.models.base import Model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +34,14 @@ class SamplingOptions:
     """CPU threads; the default is torch's."""
 
 
+def no_halting(options: SamplingOptions, name: str, picture: Path | None) -> None:
+    """Refuse, before the work, a picture of trajectories step by step if each may end at another step."""
+    if options.halting and picture is not None:
+        raise UserError(f"--{name}: rollouts that halt have no common length, expected no --halting beside it")
+
+
 def sampler_config(
-    options: SamplingOptions, samples: int | None, defaults: EvalConfig, model: "RecursiveModel", **more: Any
+    options: SamplingOptions, samples: int | None, defaults: EvalConfig, model: "Model", **more: Any
 ) -> "SamplerConfig":
     """What the options ask for, with the recipe's numbers where they leave them open.
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from gram_reasoning.cli import solve_shown
+from gram_reasoning.cli import solve_demonstrations
 from gram_reasoning.cli.border import PICTURES, can_write, parse, set_threads
 from gram_reasoning.cli.reading import in_groups, open_puzzle
-from gram_reasoning.cli.sampling import SamplingOptions, sampler_config
+from gram_reasoning.cli.sampling import SamplingOptions, no_halting, sampler_config
 from gram_reasoning.errors import UserError, check
 from gram_reasoning.storage.files import WholeFile
 from gram_reasoning.tasks.configs import KINDS
@@ -30,7 +30,7 @@ DRAWN = 8
 
 @dataclass(frozen=True, kw_only=True)
 class SolveOptions(SamplingOptions):
-    """Solve boards with a trained model; the rules check every answer that is shown.
+    """Solve boards with a trained model; the rules check every answer before it is printed.
 
     An N-Queens board is N lines of N cells (Q or .), with an empty line after it; or one line: its rows joined by / or,
     for each row, the column of its queen counted from 1 (. where open), joined by commas. 7x7 and 8x8 need no
@@ -52,13 +52,13 @@ class SolveOptions(SamplingOptions):
     select: Literal["majority", "lprm", "first"] = "majority"
     """Order of the answers."""
     all: bool = False
-    """Show every distinct solution found, not only the best."""
+    """Print every distinct solution found, not only the best."""
     views: int | None = None
-    """Disguises in which a question is solved, whose answers vote (ARC); the default is the recipe's."""
+    """Augmentations in which a question is solved, whose answers vote (ARC); the default is the recipe's."""
     fit_steps: int | None = None
     """Supervision steps in which a task's demonstrations teach its vectors (ARC); the default is 200."""
     submission: Path | None = None
-    """Also write the answers to hand in, as a submission.json (ARC)."""
+    """Also write the best answers as a submission.json (ARC)."""
     json: Path | None = None
     """Also write one JSON object a board to this file; `-` prints them instead of the boards."""
     picture: Path | None = None
@@ -74,6 +74,7 @@ def run(arguments: list[str]) -> int:
     can_write(options.submission)
     for picture in (options.picture, options.trajectories):
         can_write(picture, PICTURES)
+    no_halting(options, "trajectories", options.trajectories)
     check(options.task in (None, *KINDS), "--task", options.task, f"one of {', '.join(KINDS)}")
     source = open_puzzle(options.puzzle)
     if source.is_stream and sys.stdin.isatty():
@@ -81,16 +82,20 @@ def run(arguments: list[str]) -> int:
 
     import torch
 
-    from gram_reasoning.build import TASKS, bundled_model, load_model
+    from gram_reasoning.build import bundled_model, load_model, reader
     from gram_reasoning.evaluation.report import solved_text
     from gram_reasoning.inference.solve import solve
     from gram_reasoning.processes import choose_device
+    from gram_reasoning.tasks.base import lacks
+    from gram_reasoning.tasks.demonstrations import DemonstrationText
+    from gram_reasoning.tasks.generation import Generation
+    from gram_reasoning.tasks.text import Text
 
     device = choose_device(options.device)
     set_threads(options.threads)
     if options.checkpoint is None:
-        kind = options.task or "nqueens"
-        blocks = TASKS[kind].blocks(source.lines, source.where)
+        kind = reader(options.task or "nqueens")
+        blocks = kind.blocks(source.lines, source.where)
         first = next(blocks, None)
         if first is None:
             raise UserError(f"{source.where}: no input found, expected at least one")
@@ -99,18 +104,23 @@ def run(arguments: list[str]) -> int:
     else:
         folder = options.checkpoint
         recipe, task, model = load_model(folder, device)
-        blocks = task.blocks(source.lines, source.where)
+        blocks = None
     check(options.task in (None, task.name), "--task", options.task, f"{task.name}, the task of {folder}")
+    if isinstance(task, Generation):
+        raise UserError(f"{folder}: the task {task.name} generates from nothing, expected `gram generate`")
+    if not isinstance(task, Text | DemonstrationText):
+        raise lacks(task, Text, str(folder))
+    blocks = blocks or task.blocks(source.lines, source.where)
     sampler = sampler_config(options, options.samples, recipe.evaluation, model)
-    if task.owners:
-        return solve_shown.run(options, blocks, source.where, recipe, task, model, sampler)
+    if isinstance(task, DemonstrationText):
+        return solve_demonstrations.run(options, blocks, source.where, recipe, task, model, sampler)
     for name in ("views", "fit_steps", "submission"):
         given = getattr(options, name)
         check(
             given is None,
             f"--{name.replace('_', '-')}",
             given,
-            f"nothing for {task.name}, which is not shown by examples",
+            f"nothing for {task.name}, which has no demonstrations",
         )
 
     def answers() -> Iterator[tuple[str, "Solved"]]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gram_reasoning.cli.border import named, parse, progress, together
-from gram_reasoning.config import EvalConfig, GramConfig, TrainConfig
-from gram_reasoning.errors import UserError
+from gram_reasoning.config import EvalConfig, TrainConfig
+from gram_reasoning.errors import Failed, UserError
+from gram_reasoning.models.configs import UNNAMED, ModelConfig
 from gram_reasoning.tasks.configs import NQueensConfig, TaskConfig
 
 
@@ -29,7 +30,7 @@ class TrainOptions:
     timeout: float = 600.0
     """Seconds after which one of several processes that does not answer counts as lost."""
     task: TaskConfig = field(default_factory=NQueensConfig)
-    model: GramConfig = field(default_factory=GramConfig)
+    model: ModelConfig = field(default_factory=UNNAMED)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluation: EvalConfig = field(default_factory=EvalConfig)
 
@@ -50,14 +51,21 @@ def run(arguments: list[str]) -> int:
     )
 
     from gram_reasoning.build import build_model, build_task
+    from gram_reasoning.training.compiler import check_compiles
     from gram_reasoning.training.trainer import Trainer
 
     run = options.out or Path("runs") / name
     with together(options.device, options.threads, options.timeout) as processes:
+        check_compiles(processes.device, train.compile)
         task = build_task(recipe)
         trainer = Trainer(recipe, task, build_model(recipe, task), run, processes)
         with progress(f"training {run}") as trainer.tick:
             how = trainer.fit(options.resume, options.max_minutes)
+    if processes.first and not (run / "config.json").is_file():
+        raise Failed(
+            f"{run}: was removed while it trained; the model of step {trainer.step} lies in {run / 'model'}, "
+            "but the run cannot go on with --resume"
+        )
     print(f"{how} at step {trainer.step} of {recipe.train.steps} after {trainer.seconds:.0f} s of training; run: {run}")
     if how != "finished":
         print("go on with the same command and --resume")

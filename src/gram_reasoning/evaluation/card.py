@@ -47,7 +47,7 @@ times, and every high-level step is a sample, so that several runs on one input 
 {recipe["model"]["transitions"]} transitions in a supervision step, {recipe["model"]["supervision_steps"]} steps.
 - Training: `gram train {name}`, seed {recipe["train"]["seed"]}, {steps:,} optimizer steps of \
 {recipe["train"]["batch_size"]} slots.
-- Files: `config.json` and `model.safetensors`; no code and no pickle.
+- Files: `config.json` and `model.safetensors`; nothing in them is run.
 
 ## Use
 
@@ -86,8 +86,8 @@ def _table(evaluation: dict[str, Any]) -> str:
     for key, label in ROWS.items():
         values = [evaluation[column].get(key) for column in columns]
         if any(value is not None for value in values):
-            shown = ("-" if value is None else f"{100 * value:.1f}" for value in values)
-            lines.append(f"| {label.format(**evaluation)} | {' | '.join(shown)} |")
+            cells = ("-" if value is None else f"{100 * value:.1f}" for value in values)
+            lines.append(f"| {label.format(**evaluation)} | {' | '.join(cells)} |")
     made = f"seed {evaluation['seed']}"
     for key, label in (("command", "`{}`"), ("commit", "commit {}"), ("device", "on {}"), ("seconds", "{:.0f} s")):
         if evaluation.get(key) is not None:

@@ -11,14 +11,15 @@ from gram_reasoning import noise
 from gram_reasoning.evaluation.metrics import Found, passed, summarize, tally
 from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.inference.select import Rule, in_standard_form, rank
-from gram_reasoning.models.base import RecursiveModel
+from gram_reasoning.models.base import Model
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.tasks.base import Problems, Task, learnt
+from gram_reasoning.tasks.demonstrations import Demonstrations, augmented
 from gram_reasoning.types import Batch, Candidates
 
 
 def evaluate(
-    model: RecursiveModel,
+    model: Model,
     task: Task,
     problems: Problems,
     config: SamplerConfig,
@@ -26,7 +27,7 @@ def evaluate(
     tick: Callable[[int, int], None] = lambda done, total: None,
     processes: Processes = ALONE,
     views: int = 1,
-    hand_in: Callable[[Tensor], None] = lambda answers: None,
+    submit: Callable[[Tensor], None] = lambda answers: None,
 ) -> dict[str, Any]:
     """What the answers to `problems` are worth, with the average number of steps.
 
@@ -34,15 +35,15 @@ def evaluate(
     has it. Several processes share the trajectories; each gets the whole result.
 
     Args:
-        views: disguises in which each input is solved (Task.disguised).
-        hand_in: told the answers that would be handed in, best first (M, task.attempts, L).
+        views: augmentations in which each input is solved (see tasks/demonstrations.py).
+        submit: called with the answers for a submission, best first (M, attempts, L).
     """
-    shown = task.disguised(problems, views)
-    vectors = identity_vectors(model, shown)
+    seen = augmented(task, problems, views)
+    vectors = identity_vectors(model, seen)
     candidates = sample(
-        model, shown.inputs, config, tick=tick, processes=processes, identity=vectors, counted=task.counted
+        model, seen.inputs, config, tick=tick, processes=processes, identity=vectors, counted=task.counted
     )
-    candidates = in_standard_form(task, shown.inputs, candidates, shown.identity, views)
+    candidates = in_standard_form(task, seen.inputs, candidates, seen.identity, views)
     result: dict[str, Any] = {
         "steps": config.steps,
         "halting": config.halting,
@@ -52,12 +53,13 @@ def evaluate(
         "samples": config.samples * views,
     }
     if (found := judge(task, problems, candidates)) is not None:
-        best = attempts(candidates, rule, task.attempts)
+        number = task.attempts if isinstance(task, Demonstrations) else 1
+        best = attempts(candidates, rule, number)
         result |= summarize(found, best[:, 0])
-        if task.attempts > 1:
+        if number > 1:
             owners = None if problems.identity is None else problems.identity.cpu().numpy()
             result["pass"] = passed(found, best, owners)
-        hand_in(torch.stack([answers[rows] for answers, rows in zip(candidates.answers.cpu(), best, strict=True)]))
+        submit(torch.stack([answers[rows] for answers, rows in zip(candidates.answers.cpu(), best, strict=True)]))
     if (conflicts := task.conflicts(*_rows(problems, candidates))) is not None:
         mean = float(conflicts.float().mean())
         result["conflicts"] = {"mean": mean, "sum_over_inputs": mean * len(problems)}
@@ -66,7 +68,7 @@ def evaluate(
     return result
 
 
-def identity_vectors(model: RecursiveModel, problems: Problems) -> Tensor | None:
+def identity_vectors(model: Model, problems: Problems) -> Tensor | None:
     """What the model learnt of the identity of each problem: (M, D)."""
     if problems.identity is None or model.identities is None:
         return None
@@ -84,7 +86,7 @@ def attempts(candidates: Candidates, rule: Rule, number: int) -> np.ndarray:
 
 
 def judge(task: Task, problems: Problems, candidates: Candidates) -> Found | None:
-    """Which sampled answers are right, and how many of them differ; None where nobody can tell."""
+    """Which sampled answers are right, and how many of them differ; None where nothing decides that."""
     valid = task.right(candidates.answers, problems)
     if valid is None:
         return None
@@ -100,39 +102,30 @@ def _rows(problems: Problems, candidates: Candidates) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def bounds(
-    model: RecursiveModel, problems: Problems, beta_nats: float, seed: int, processes: Processes = ALONE
+def diagnose(
+    model: Model, problems: Problems, weights: dict[str, float], seed: int, processes: Processes = ALONE
 ) -> dict[str, Any]:
-    """The surrogate and the full ELBO on `problems`, in nats an example (the paper's Figure 8). A diagnostic.
-
-    full: reconstruction after the last supervision step minus the KL of every transition of the trajectory.
-    surrogate: the mean over supervision steps of reconstruction minus beta times the last transition's KL.
+    """The model's own diagnostics on `problems`, each towards a solution drawn for it, as means over the problems.
 
     Args:
-        beta_nats: weight of the KL beside a cross-entropy that is summed over tokens.
+        weights: of the losses, now.
     """
     device = next(model.parameters()).device
     total, own = len(problems), processes.share(len(problems))
     problems = problems.to(device)
     rows = torch.arange(total, device=device)[own]
     drawn = noise.choice(noise.keys(seed, "elbo target", rows), problems.count[own])
-    targets = learnt(problems.solution(rows, drawn))
-    posterior = torch.ones(len(rows), dtype=torch.bool, device=device)
+    guided = torch.ones(len(rows), dtype=torch.bool, device=device)
     vectors = identity_vectors(model, problems)
-    vectors = None if vectors is None else vectors[own]
-    batch = Batch(problems.inputs[own].long(), targets, posterior, problems.count[own] > 1, vectors)
-    steps = model.supervision_steps
-    draws = noise.normal(noise.keys(seed, "elbo noise", rows), (steps, *model.noise_shape()))
-    out = model.posterior_rollout(batch, steps, draws)
-    kl, cross_entropy, loudness = (
-        processes.gather(out[name], total) for name in ("kl", "cross_entropy", "mean_over_sigma")
+    batch = Batch(
+        inputs=problems.inputs[own].long(),
+        targets=learnt(problems.solution(rows, drawn)),
+        is_guided=guided,
+        is_open=problems.is_open(own),
+        step=torch.zeros_like(rows),
+        identity=None if vectors is None else vectors[own],
     )
-    transitions = kl.shape[1] // steps
-    charged_last = kl[:, transitions - 1 :: transitions]
-    return {
-        "elbo_full": float((-cross_entropy[:, -1] - kl.sum(1)).mean()),
-        "elbo_surrogate": float((-cross_entropy - beta_nats * charged_last).mean()),
-        "kl_full_nats": float(kl.sum(1).mean()),
-        "mean_over_sigma": float(loudness.mean()),
-        "kl_by_transition": [round(v, 4) for v in kl.mean(0).tolist()],
-    }
+    draws = noise.normal(noise.keys(seed, "elbo noise", rows), (model.supervision_steps, *model.noise_shape()))
+    found = model.diagnostics(batch, draws, weights)
+    means = {name: processes.gather(values, total).mean(0).tolist() for name, values in found.items()}
+    return {name: [round(v, 4) for v in mean] if isinstance(mean, list) else mean for name, mean in means.items()}

@@ -31,7 +31,7 @@ def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def inception_score(probabilities: np.ndarray) -> float:
-    """Exp of the mean KL(p(class | image) || p(class)) of probabilities (N, classes)."""
+    """Exp of the mean relative entropy of p(class | image) to p(class), of probabilities (N, classes)."""
     p = probabilities.astype(np.float64).clip(1e-12)
     return float(np.exp((p * (np.log(p) - np.log(p.mean(0)))).sum(1).mean()))
 

@@ -5,6 +5,8 @@
 found over the sum of existing. The reading under which the published numbers agree with each other.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +54,22 @@ def wilson(successes: float, trials: float, z: float = 1.96) -> tuple[float, flo
     centre = (p + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z * np.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials)) / (1 + z * z / trials)
     return float(centre - half), float(centre + half)
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """The mean of two or more values and half of its 95% interval, by Student's t."""
+    freedom = len(values) - 1
+    half = student(freedom) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return float(np.mean(values)), half
+
+
+def student(freedom: int) -> float:
+    """The 97.5% quantile of Student's t with that many degrees of freedom, to three decimals."""
+    t = np.linspace(0, 16, 160_001)
+    log_scale = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - 0.5 * math.log(freedom * math.pi)
+    density = np.exp(log_scale - (freedom + 1) / 2 * np.log1p(t * t / freedom))
+    above_zero = np.cumsum((density[1:] + density[:-1]) / 2) * (t[1] - t[0])
+    return float(t[1 + np.searchsorted(above_zero, 0.475)])
 
 
 def summarize(found: Found, chosen: np.ndarray) -> dict[str, Any]:

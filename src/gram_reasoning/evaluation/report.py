@@ -1,13 +1,17 @@
 """Numbers and boards as people read them."""
 
+from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
-from gram_reasoning.inference.solve import Solved
+from gram_reasoning.evaluation.metrics import interval
+from gram_reasoning.inference.solve import Answer, Solved
 from gram_reasoning.tasks.base import Task
+from gram_reasoning.tasks.text import Written
 
 WIDTH = 100  # of boards side by side
 
@@ -82,26 +86,94 @@ def images_table(result: dict[str, Any]) -> str:
     return f"{head}\n{_render(table)}"
 
 
-def runs_table(runs: dict[str, list[dict[str, Any]]], reach: float) -> str:
-    """The table that `gram report` prints: the newest evaluation of each run, on its validation inputs."""
+Row = dict[str, float | None]
+"""Numbers of a run or of an evaluation by their heading, shares of 1; None where it has none."""
+
+
+def runs_table(runs: dict[str, list[dict[str, Any]]], reach: float, groups: Sequence[Sequence[str]] = ()) -> str:
+    """What `gram report` prints of runs: the newest evaluation of each, on its validation inputs.
+
+    Args:
+        groups: names of runs that differ in the seed alone: their mean gets a row, with its 95% interval.
+    """
     table = Table(box=None, pad_edge=False)
     table.add_column("run")
     headings = ("step", "seconds", "accuracy", "best of k", "coverage", "2+: accuracy", "coverage", "ceiling", "leak")
     for heading in (*headings, f"step at {reach:.0%}"):
         table.add_column(heading, justify="right")
+    rows: dict[str, Row] = {}
     for name, lines in runs.items():
         evaluations = [line for line in lines if line["kind"] == "eval"]
         last, prior = evaluations[-1], evaluations[-1]["prior"]
         keys = ("accuracy", "best", "coverage", "several_accuracy", "several_coverage", "several_ceiling")
-        numbers = ["-" if prior[key] is None else f"{100 * prior[key]:.1f}" for key in keys]
+        rows[name] = {key: prior[key] for key in keys}
         reached = [line["step"] for line in evaluations if (line["prior"]["accuracy"] or 0.0) >= reach]
         leak = "ALARM" if last["leak_alarm"] else "no"
         first = str(reached[0]) if reached else "never"
-        table.add_row(name, str(last["step"]), f"{last['seconds']:.0f}", *numbers, leak, first)
+        table.add_row(name, str(last["step"]), f"{last['seconds']:.0f}", *_percents(rows[name]), leak, first)
+    for names in groups:
+        table.add_row(_group_name(names), "", "", *_intervals([rows[name] for name in names]), "", "")
     return _render(table)
 
 
-def solved_text(task: Task, item: Solved, place: str, show_all: bool) -> str:
+def _percents(row: Row) -> list[str]:
+    return ["-" if value is None else f"{100 * value:.1f}" for value in row.values()]
+
+
+def _intervals(rows: Sequence[Row]) -> list[str]:
+    """Mean and 95% interval of each number, in percent."""
+    told = []
+    for key in rows[0]:
+        values = [value for row in rows if (value := row[key]) is not None]
+        if len(values) < len(rows):
+            told.append("-")
+            continue
+        mean, half = interval([100 * value for value in values])
+        told.append(f"{mean:.1f} ± {half:.1f}")
+    return told
+
+
+def _group_name(names: Sequence[str]) -> str:
+    return f"mean of {len(names)} seeds, as {names[0]}"
+
+
+COMPARED = {
+    "accuracy": ("macro", "single_sample_accuracy"),
+    "choice": ("macro", "selected_accuracy"),
+    "best of k": ("macro", "best_of_samples_accuracy"),
+    "coverage": ("macro", "coverage"),
+    "ceiling": ("macro", "independent_ceiling"),
+    "2+: accuracy": ("macro_several", "single_sample_accuracy"),
+    "2+: coverage": ("macro_several", "coverage"),
+    "2+: ceiling": ("macro_several", "independent_ceiling"),
+    "paper: coverage": ("paper", "coverage"),
+    "paper: ceiling": ("paper", "independent_ceiling"),
+}
+"""Columns of evaluations side by side, and where their numbers stand in the file of one."""
+
+
+def evaluations_table(results: dict[str, dict[str, Any]], groups: Sequence[Sequence[str]] = ()) -> str:
+    """What `gram report` prints of evaluations: a row each, and the means over seeds; no column that all lack."""
+    rows: dict[str, Row] = {
+        name: {heading: result.get(part, {}).get(key) for heading, (part, key) in COMPARED.items()}
+        for name, result in results.items()
+    }
+    has = [heading for heading in COMPARED if any(row[heading] is not None for row in rows.values())]
+    rows = {name: {heading: row[heading] for heading in has} for name, row in rows.items()}
+    table = Table(box=None, pad_edge=False)
+    table.add_column("evaluation")
+    for heading in ("inputs", "samples", "steps", *has):
+        table.add_column(heading, justify="right")
+    for name, row in rows.items():
+        result = results[name]
+        inputs = f"{result['inputs']} {result['split']}"
+        table.add_row(name, inputs, str(result["samples"]), str(result["steps"]), *_percents(row))
+    for names in groups:
+        table.add_row(_group_name(names), "", "", "", *_intervals([rows[name] for name in names]))
+    return _render(table)
+
+
+def solved_text(task: Written, item: Solved, place: str, show_all: bool) -> str:
     """One input and what was found for it: the best solution, or all of them."""
     found = item.solutions
     valid = sum(a.votes for a in found)
@@ -113,10 +185,19 @@ def solved_text(task: Task, item: Solved, place: str, show_all: bool) -> str:
     else:
         of = "" if item.known_solutions is None else f" of {_number(task, item.known_solutions)}"
         head = f"{len(found)}{of} solutions found, {valid} of {item.samples} samples valid, {item.steps} steps"
-    shown = found if show_all else found[:1]
+    listed = found if show_all else found[:1]
     blocks = [[*task.format(item.tokens).splitlines(), "input"]]
-    blocks += [[*task.format(a.tokens).splitlines(), f"{a.votes} votes"] for a in shown]
+    blocks += [[*task.format(a.tokens).splitlines(), f"{a.votes} votes"] for a in listed]
+    if item.miss is not None:
+        blocks.append([*task.format(item.miss.tokens).splitlines(), _missed(task, item, item.miss)])
     return f"{place}: {head}\n{side_by_side(blocks)}\n"
+
+
+def _missed(task: Task, item: Solved, answer: Answer) -> str:
+    """What stands below an answer that is no solution, with how many constraints it violates if the task counts."""
+    conflicts = task.conflicts(torch.tensor([answer.tokens]), torch.tensor([item.tokens]))
+    broken = "" if conflicts is None else f", violated: {int(conflicts[0])}"
+    return f"{answer.votes} votes, NOT a solution{broken}"
 
 
 def _number(task: Task, solutions: int) -> str:

@@ -12,13 +12,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from gram_reasoning import noise
+from gram_reasoning import noise, trees
 from gram_reasoning.config import EvalConfig
-from gram_reasoning.errors import check
-from gram_reasoning.models.base import RecursiveModel
+from gram_reasoning.errors import UserError, check
+from gram_reasoning.models.base import Model, RecursiveModel, probability
 from gram_reasoning.nn.precision import Precision, autocast
 from gram_reasoning.processes import ALONE, Processes
-from gram_reasoning.types import Candidates, LatentState
+from gram_reasoning.trees import Tree
+from gram_reasoning.types import Answer, Candidates
 
 ALL = slice(None)
 LOOK_EVERY = 4
@@ -32,7 +33,7 @@ class SamplerConfig:
     samples: int = 20
     """N, trajectories for each input."""
     steps: int = 16
-    """Supervision steps of each, also beyond the trained number."""
+    """Steps of each; of a recursive model also beyond the trained number."""
     halting: bool = False
     """A trajectory ends when it is sure of its answer (ACT); `steps` is then the budget."""
     halt_by: Literal["confidence", "head"] = "confidence"
@@ -54,17 +55,17 @@ class SamplerConfig:
 
     @classmethod
     def filled(
-        cls, defaults: EvalConfig, model: RecursiveModel, samples: int | None, steps: int | None, **rest: Any
+        cls, defaults: EvalConfig, model: Model, samples: int | None, steps: int | None, **rest: Any
     ) -> "SamplerConfig":
-        """With the recipe's numbers, and the steps of training, where None stands."""
+        """With the recipe's numbers, and the model's own steps, where None stands."""
         samples = defaults.samples if samples is None else samples
-        steps = (defaults.steps or model.supervision_steps) if steps is None else steps
+        steps = (defaults.steps or model.sampling_steps) if steps is None else steps
         return cls(samples=samples, steps=steps, **rest)
 
 
 @torch.no_grad()
 def sample(
-    model: RecursiveModel,
+    model: Model,
     inputs: Tensor,
     config: SamplerConfig,
     first_input: int = 0,
@@ -79,7 +80,7 @@ def sample(
         inputs: (M, L) integer tokens.
         first_input: number of the first input, which keys its noise: a stream sampled in pieces gives what it
             gives in one call.
-        tick: told from time to time how many of how many trajectories are done.
+        tick: called from time to time with the number of trajectories done and the number in all.
         processes: share the trajectories; each gets all candidates.
         identity: the vector of each input's identity (M, D), for a model that learnt some.
         counted: tokens of an answer that count (Task.counted).
@@ -88,8 +89,14 @@ def sample(
         Candidates on the model's device.
 
     Raises:
-        UserError: halting by confidence where nobody can say which tokens count.
+        UserError: the model cannot run as asked for: so many steps, halting, another start; or nobody can say which
+            tokens count when it halts by confidence.
     """
+    own, name = model.sampling_steps, type(model).__name__
+    check(model.goes_deeper or config.steps == own, "--steps", config.steps, f"{own}, all that {name} takes")
+    check(model.goes_deeper or not config.halting, "--halting", True, f"nothing for {name}: its steps are fixed")
+    start = model.start_shape() if isinstance(model, RecursiveModel) else None
+    check(start is not None or not config.random_start, "--random-start", True, f"nothing for {name}: it has one start")
     unsure = config.halting and config.halt_by == "confidence" and counted is None
     check(not unsure, "--halt-by", "confidence", "head, for a task whose answers differ in size")
     device = next(model.parameters()).device
@@ -100,7 +107,7 @@ def sample(
 
 
 def _sample(
-    model: RecursiveModel,
+    model: Model,
     inputs: Tensor,
     config: SamplerConfig,
     first_input: int,
@@ -123,44 +130,50 @@ def _sample(
     steps = torch.zeros(rows, dtype=torch.int64, device=device)
     stored = model.initial_state(rows)
 
-    def start(trajectory: Tensor) -> LatentState:
+    def start(trajectory: Tensor) -> Tree:
         if not config.random_start:
             return stored
+        assert isinstance(model, RecursiveModel)
+        shape = model.start_shape()
+        assert shape is not None
         number = own.start + trajectory
         keys = noise.keys(config.seed, "start", first_input + number // N, number % N)
-        return model.initial_state(len(trajectory), noise.normal(keys, model.start_shape()))
+        return model.initial_state(len(trajectory), noise.normal(keys, shape))
 
     def context_of(trajectory: Tensor) -> Tensor:
         row = (own.start + trajectory.clamp(max=total - 1)) // N  # an empty place repeats the last
         return model.encode(inputs[row], None if identity is None else identity[row])
 
-    def sureness(latent: LatentState) -> Tensor:
+    def sureness(answer: Answer) -> Tensor:
         if config.halt_by == "head":
-            return model.halt_logit(latent).sigmoid()
-        return model.decode(latent)[:, counted].log_softmax(-1).amax(-1).sum(-1).exp()
+            if answer.halt is None:
+                raise UserError("--halt-by: got 'head', expected confidence, for a model without a halt head")
+            return answer.halt
+        assert answer.logits is not None
+        return probability(answer.logits[:, counted])
 
-    latent = start(trajectory)
+    state = start(trajectory)
     context = context_of(trajectory)
     turn = 0
     while rows:
         number = own.start + trajectory
         keys = noise.keys(config.seed, "sample", first_input + number // N, number % N, steps)
-        latent = model.step(context, latent, noise.normal(keys, model.noise_shape()))
+        state = model.step(context, state, noise.normal(keys, model.step_noise_shape()), steps)
         steps, turn = steps + 1, turn + 1
         if not config.halting and turn % config.steps:
             continue  # all began together, so nobody is done
-        done = steps >= config.steps
+        answer, done = model.answer(state), steps >= config.steps
         if config.halting:
-            done = done | (sureness(latent) > config.halt_at)
+            done = done | (sureness(answer) > config.halt_at)
         finished = torch.where(done, trajectory, total)  # the others write into the bin
-        answers[finished] = model.decode(latent).argmax(-1)
-        values[finished] = model.value(latent)
+        answers[finished] = answer.tokens
+        values[finished] = answer.value
         taken[finished] = steps
 
         trajectory = torch.where(done, started + done.cumsum(0) - 1, trajectory).clamp(max=total)
         started = started + done.sum()
         steps = torch.where(done, 0, steps)
-        latent = latent.where(done, start(trajectory))
+        state = trees.where(done, start(trajectory), state)
         if device.type != "cpu" and config.halting and turn % LOOK_EVERY:
             context = context_of(trajectory)
             continue
@@ -170,8 +183,8 @@ def _sample(
         if left <= rows // 2:  # nobody waits to start: keep those that go on
             keep = going.nonzero()[:, 0]
             trajectory, steps, rows = trajectory[keep], steps[keep], left
-            latent = LatentState(latent.high[keep], latent.low[keep])
-            stored = LatentState(stored.high[:left], stored.low[:left])
+            state = trees.over(lambda t: t[keep], state)  # noqa: B023 - used at once
+            stored = trees.over(lambda t: t[:left], stored)  # noqa: B023
         context = context_of(trajectory)
     shape = (len(inputs), N)
     found = [processes.gather(t[:total], everyone) for t in (answers, values, taken)]

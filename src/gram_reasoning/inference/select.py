@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gram_reasoning.tasks.base import Task
+from gram_reasoning.tasks.demonstrations import Demonstrations
 from gram_reasoning.types import Candidates
 
 Rule = Literal["majority", "lprm", "first"]
@@ -55,15 +56,15 @@ def in_standard_form(
 
     Args:
         inputs: (M, L).
-        identity: the number of each input's identity (M,), in a task with owners: its disguise is taken off.
+        identity: the number of each input's identity (M,), in a task with Demonstrations: its augmentation is undone.
         views: so many inputs after each other are one problem; their candidates are put together.
     """
     M, N, L = candidates.answers.shape
     device = candidates.answers.device
     rows = inputs.to(device).long().repeat_interleave(N, 0)
     answers = task.canonical(candidates.answers.view(M * N, L), rows)
-    if identity is not None:
-        answers = task.undisguise(answers, identity.to(device).repeat_interleave(N))
+    if isinstance(task, Demonstrations) and identity is not None:
+        answers = task.undo_augmentation(answers, identity.to(device).repeat_interleave(N))
     shape = (M // views, views * N)
     values, steps = candidates.values.view(shape), candidates.steps.view(shape)
     return replace(candidates, answers=answers.view(*shape, L), values=values, steps=steps)

@@ -10,8 +10,8 @@ from torch import Tensor
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.inference.select import RankedAnswer, Rule, in_standard_form, rank
-from gram_reasoning.models.base import RecursiveModel
-from gram_reasoning.tasks.base import Task
+from gram_reasoning.models.base import Model
+from gram_reasoning.tasks.text import Written
 
 FILL = 4
 """Inputs are sampled together until their trajectories would fill the pool so many times."""
@@ -23,7 +23,7 @@ class Answer:
 
     tokens: tuple[int, ...]
     text: str
-    """On one line, as `Task.parse` reads it."""
+    """On one line (see tasks/text.py)."""
     verified: bool
     """It satisfies every rule."""
     votes: int
@@ -40,12 +40,17 @@ class Solved:
     samples: int
     steps: int
     known_solutions: int | None
-    """As many as the exact solver counted (see Task.count_limit); None where nobody can tell."""
+    """As many as the exact solver counted (see Task.count_limit); None where nothing can count."""
 
     @property
     def solutions(self) -> tuple[Answer, ...]:
         """The verified answers."""
         return tuple(a for a in self.answers if a.verified)
+
+    @property
+    def miss(self) -> Answer | None:
+        """The best answer where none is a solution; None where one is, or where no solution exists."""
+        return self.answers[0] if self.known_solutions != 0 and not self.solutions else None
 
     def to_json(self) -> dict[str, Any]:
         """The object that `gram solve --json` writes on one line."""
@@ -62,8 +67,8 @@ class Solved:
 
 
 def solve(
-    model: RecursiveModel,
-    task: Task,
+    model: Model,
+    task: Written,
     inputs: Sequence[Tensor],
     config: SamplerConfig,
     rule: Rule = "majority",
@@ -93,7 +98,7 @@ def solve(
             )
 
 
-def _verified(task: Task, tokens: Tensor, ranked: list[RankedAnswer]) -> tuple[Answer, ...]:
+def _verified(task: Written, tokens: Tensor, ranked: list[RankedAnswer]) -> tuple[Answer, ...]:
     answers = torch.tensor([a.answer for a in ranked])
     reward = task.reward(answers, tokens.expand_as(answers))
     if reward is None:

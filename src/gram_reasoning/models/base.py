@@ -1,83 +1,175 @@
-"""What every model promises: the narrow waist that training, inference and evaluation look through."""
+"""What every model promises: the narrow waist that training, inference and evaluation look through.
+
+Training calls `forward` once for each optimizer step and hands the rows their `carry` again. Sampling is `encode`,
+then `initial_state`, then `step` as often as it takes, then `answer`; what `n` counts is the model's matter: thoughts
+of a recursive model, positions from left to right, times of a diffusion. Carry and state are trees (trees.py) that
+nobody else looks into.
+"""
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
+from gram_reasoning.models.configs import ModelConfig
 from gram_reasoning.nn.identity import IdentityTable
-from gram_reasoning.types import Batch, LatentState, Referee, SlotState, StepOutput
+from gram_reasoning.trees import Tree
+from gram_reasoning.types import Answer, Batch, Referee, Shape, StepOutput
 
 
-class RecursiveModel(nn.Module, ABC):
-    """A model that refines a latent state; `forward` is one supervision step, with its losses."""
+class Model(nn.Module, ABC):
+    """A model of answers given inputs.
 
-    supervision_steps: int
-    """Supervision steps of a training trajectory (N_sup)."""
+    Args:
+        config: of this model's kind.
+        shape: of the task.
+    """
+
+    supervision_steps: int = 1
+    """Calls of `forward` in a training trajectory (N_sup)."""
+    sampling_steps: int = 1
+    """Calls of `step` until there is an answer, if nobody says otherwise."""
+    goes_deeper: bool = False
+    """Whether sampling may take another number of steps."""
     identities: IdentityTable | None
-    """The vector of each identity, for a task whose inputs belong to one (see Task.owners)."""
+    """The vector of each identity, for a task whose inputs belong to one (see tasks/demonstrations.py)."""
+
+    def __init__(self, config: ModelConfig, shape: Shape) -> None:
+        super().__init__()
+        self.config, self.shape = config, shape
+        self.identities = None
+
+    # -- training ----------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def forward(self, batch: Batch, state: SlotState, noise: Tensor, referee: Referee) -> StepOutput:
+    def forward(self, batch: Batch, carry: Tree, noise: Tensor, referee: Referee) -> StepOutput:
         """One supervision step of training.
 
         Args:
             batch: inputs, targets and roles of B slots.
-            state: what the slots carry.
+            carry: what the slots carry.
             noise: standard normal (B, *noise_shape()).
-            referee: the task's rules.
+            referee: the task's rules and the slots' clock.
         """
 
-    @property
     @abstractmethod
-    def loss_weights(self) -> dict[str, float]:
-        """The weight of each entry of `StepOutput.losses`."""
+    def loss_weights(self, step: int, total: int) -> dict[str, float]:
+        """The weight of each entry of `StepOutput.losses` at optimizer step `step` of `total`."""
 
-    @abstractmethod
     def noise_shape(self) -> tuple[int, ...]:
-        """Shape of the noise that one row needs for one supervision step."""
+        """Shape of the noise that one row needs for one call of `forward`."""
+        return (0,)
 
-    @abstractmethod
-    def initial_slots(self, rows: int) -> SlotState:
-        """Slots at the start of a trajectory."""
+    def initial_carry(self, rows: int) -> Tree:
+        """What slots carry at the start of a trajectory."""
+        del rows
+        return ()
 
-    @abstractmethod
-    def encode(self, inputs: Tensor, identity: Tensor | None = None) -> Tensor:
-        """e_x: inputs (B, L) and the vectors of their identities (B, D), if any -> (B, S, D). Once a trajectory."""
-
-    @abstractmethod
-    def initial_state(self, rows: int, draws: Tensor | None = None) -> LatentState:
-        """z_0 for each row: the stored one, or one made of `draws`, standard normal (rows, *start_shape())."""
-
-    @abstractmethod
-    def start_shape(self) -> tuple[int, ...]:
-        """Shape of a z_0."""
-
-    @abstractmethod
-    def step(self, context: Tensor, latent: LatentState, noise: Tensor) -> LatentState:
-        """T transitions under the prior."""
-
-    @abstractmethod
-    def decode(self, latent: LatentState) -> Tensor:
-        """Logits (B, L, V)."""
-
-    @abstractmethod
-    def halt_logit(self, latent: LatentState) -> Tensor:
-        """Above 0 where the model takes its answer for right: (B,)."""
-
-    @abstractmethod
-    def value(self, latent: LatentState) -> Tensor:
-        """Predicted accuracy of the trajectory's final answer: (B,)."""
-
-    @abstractmethod
-    def posterior_rollout(self, batch: Batch, steps: int, noise: Tensor) -> dict[str, Tensor]:
-        """A whole trajectory with the roles of training, for the full ELBO (a diagnostic, never a result).
+    def diagnostics(self, batch: Batch, noise: Tensor, weights: dict[str, float]) -> dict[str, Tensor]:
+        """What to watch beside the losses on held-out rows: each (B,) or (B, numbers). Never a result.
 
         Args:
-            noise: standard normal (B, steps, *noise_shape()).
-
-        Returns:
-            "kl": true KL of each transition (B, steps * T), 0 where the prior was sampled;
-            "cross_entropy": after each supervision step (B, steps), summed over tokens, in nats;
-            "mean_over_sigma": mean of |mu| / sigma of the prior at each transition (B, steps * T): far above 1 the
-            noise no longer matters; one column of zeros where there is no noise.
+            batch: rows that are all guided.
+            noise: standard normal (B, supervision_steps, *noise_shape()).
+            weights: of the losses, now.
         """
+        del batch, noise, weights
+        return {}
+
+    def alarm(self, trained: dict[str, float], accuracy: float) -> str | None:
+        """What is wrong, if the training's own means beside the accuracy of rollouts betray it.
+
+        Args:
+            trained: the last means of the training log.
+            accuracy: of full rollouts on held-out inputs.
+        """
+        del trained, accuracy
+        return None
+
+    # -- sampling ----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def encode(self, inputs: Tensor, identity: Tensor | None = None) -> Tree:
+        """What the steps see of inputs (B, L) and the vectors of their identities (B, D), if any."""
+
+    @abstractmethod
+    def initial_state(self, rows: int) -> Tree:
+        """The state of each row before the first step."""
+
+    @abstractmethod
+    def step(self, context: Tree, state: Tree, noise: Tensor, n: Tensor) -> Tree:
+        """One step of sampling.
+
+        Args:
+            context: what `encode` gave.
+            state: of B rows.
+            noise: standard normal (B, *step_noise_shape()).
+            n: steps that each row has done (B,).
+        """
+
+    @abstractmethod
+    def answer(self, state: Tree) -> Answer:
+        """What the states say."""
+
+    def step_noise_shape(self) -> tuple[int, ...]:
+        """Shape of the noise that one row needs for one call of `step`."""
+        return self.noise_shape()
+
+
+class RecursiveModel(Model):
+    """A model that refines a latent state: any number of steps, an answer after each, and a say on when to stop."""
+
+    goes_deeper = True
+
+    @abstractmethod
+    def initial_state(self, rows: int, draws: Tensor | None = None) -> Tree:
+        """The z_0 of every trajectory, for each row; or one made of `draws`, standard normal (rows, *start_shape())."""
+
+    @abstractmethod
+    def decode(self, state: Tree) -> Tensor:
+        """Logits (B, L, V)."""
+
+    def start_shape(self) -> tuple[int, ...] | None:
+        """Shape of the noise that makes an initial state; None for a model that has but one."""
+        return None
+
+    def latent(self, state: Tree) -> Tensor:
+        """What the answer is decoded from (B, positions, D), for those who study it."""
+        return state
+
+    def halt_logit(self, state: Tree) -> Tensor | None:
+        """Above 0 where the model takes its answer for right: (B,); None for a model that cannot say."""
+        del state
+        return None
+
+    def value(self, state: Tree) -> Tensor:
+        """How right the final answer will be (B,), to choose by: the probability of all its tokens together."""
+        return probability(self.decode(state))
+
+    def answer(self, state: Tree) -> Answer:
+        logits, halt = self.decode(state), self.halt_logit(state)
+        return Answer(logits.argmax(-1), logits, self.value(state), None if halt is None else halt.sigmoid())
+
+
+class OneShotModel(Model):
+    """A model that answers at once: its state is the logits (B, L, V), its one step makes them."""
+
+    @abstractmethod
+    def predict(self, context: Tree) -> Tensor:
+        """Logits (B, L, V) from what `encode` gave."""
+
+    def initial_state(self, rows: int) -> Tensor:
+        where = next(self.parameters()).device
+        return torch.zeros(rows, self.shape.length, self.shape.vocab, device=where)
+
+    def step(self, context: Tree, state: Tensor, noise: Tensor, n: Tensor) -> Tensor:
+        del state, noise, n
+        return self.predict(context).float()
+
+    def answer(self, state: Tensor) -> Answer:
+        return Answer(state.argmax(-1), state, probability(state), None)
+
+
+def probability(logits: Tensor) -> Tensor:
+    """Of the most probable answer under logits (B, L, V), all tokens together: (B,)."""
+    return logits.log_softmax(-1).amax(-1).sum(-1).exp()

@@ -16,233 +16,133 @@ T transitions.
 """
 
 import math
-from typing import Any
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gram_reasoning.config import GramConfig
-from gram_reasoning.errors import check
 from gram_reasoning.models.base import RecursiveModel
-from gram_reasoning.nn.distributions import DiagonalGaussian, balanced_kl
-from gram_reasoning.nn.identity import IdentityTable
-from gram_reasoning.nn.layers import (
-    Attention,
-    Block,
-    GridMixer,
-    Linear,
-    SequenceMLP,
-    SwiGLU,
-    rotary_table,
-    truncated_normal_,
+from gram_reasoning.models.configs import GramConfig
+from gram_reasoning.models.losses import Registers, counted, token_cross_entropy
+from gram_reasoning.models.parts import CORES, GaussianHead, TokenModel, chosen
+from gram_reasoning.nn.distributions import DiagonalGaussian, balanced_kl, where
+from gram_reasoning.nn.layers import Linear, SwiGLU
+from gram_reasoning.types import Batch, Measured, Referee, Shape, StepOutput
+
+LEAK_GAP = 0.5  # the alarm rings when posterior slots are so much more often right than rollouts under the prior
+LEAK_ADVICE = (
+    "The model copies the answer through the noise instead of reasoning: give the posterior a smaller budget "
+    "(model.kl_budget_first, kl_budget_open, kl_budget) or a bound (model.mean_bound); see docs/deviations.md."
 )
-from gram_reasoning.nn.layouts import PatchLayout, TokenLayout
-from gram_reasoning.types import IGNORE, Batch, LatentState, Referee, SlotState, StepOutput
 
 
-class Network(nn.Module):
-    """f_L or f_H: a stack of post-norm blocks over the sum of its inputs, (B, S, D) -> (B, S, D)."""
+class Latent(NamedTuple):
+    """z = (h, l)."""
 
-    def __init__(self, config: GramConfig, positions: int) -> None:
-        super().__init__()
-        D = config.hidden_size
-        self.blocks = nn.ModuleList()
-        for _ in range(config.num_layers):
-            if config.token_mixer == "attention":
-                mixer: nn.Module = Attention(D, config.num_heads, config.qk_norm)
-            elif config.token_mixer == "grid":
-                mixer = GridMixer(D, config.prefix_tokens, positions - config.prefix_tokens)
-            else:
-                mixer = SequenceMLP(positions, config.mixer_size)
-            self.blocks.append(Block(mixer, D, config.mlp_size))
-
-    def forward(self, x: Tensor, rotary: Tensor | None) -> Tensor:
-        for block in self.blocks:
-            x = block(x, rotary)
-        return x
+    high: Tensor  # h (B, S, D)
+    low: Tensor  # l (B, S, D)
 
 
-class GaussianHead(nn.Module):
-    """mu and sigma, SwiGLU MLPs of one input; zero output weights start it at N(0, sigma_start^2).
+class Carry(NamedTuple):
+    """What a training slot takes along: z, and the register tokens that its value loss will need (see Registers)."""
 
-    mu is bounded: u has unit scale and sigma is of its order, so a mean that grows without bound would drown the noise.
-    The ablations keep one of them: guidance "noise" is N(0, sigma^2), "mean" is mu alone.
-    """
-
-    def __init__(self, config: GramConfig, size_in: int) -> None:
-        super().__init__()
-        D = config.hidden_size
-        self.config = config
-        self.mu = SwiGLU(size_in, config.mlp_size, D) if config.guidance != "noise" else None
-        self.sigma = SwiGLU(size_in, config.mlp_size, D) if config.sigma_learned and config.guidance != "mean" else None
-        for mlp in (self.mu, self.sigma):
-            if mlp is not None:
-                nn.init.zeros_(mlp.out.weight)
-        self.sigma_offset = math.log(math.expm1(config.sigma_start - config.sigma_min))
-
-    def forward(self, x: Tensor) -> DiagonalGaussian:
-        c = self.config
-        none = x.new_zeros((*x.shape[:-1], c.hidden_size)).float()
-        mean = none if self.mu is None else self.mu(x).float()
-        if c.mean_bound is not None:
-            mean = c.mean_bound * (mean / c.mean_bound).tanh()
-        if self.sigma is None:
-            return DiagonalGaussian(mean, none if c.guidance == "mean" else none + c.sigma_start)
-        std = F.softplus(self.sigma(x).float() + self.sigma_offset) + c.sigma_min
-        return DiagonalGaussian(mean, std.clamp(max=c.sigma_max))
+    high: Tensor
+    low: Tensor
+    registers: Tensor  # (B, N_sup * T, D)
 
 
-class HierarchicalCore(nn.Module):
-    """Two latents, two networks: l is refined K times under a fixed h, then h is proposed anew."""
+class View(NamedTuple):
+    """What the posterior may use in one supervision step."""
 
-    def __init__(self, config: GramConfig, positions: int) -> None:
-        super().__init__()
-        self.low_steps = config.low_steps  # K
-        self.low_network = Network(config, positions)  # f_L
-        self.high_network = Network(config, positions)  # f_H
-
-    def forward(self, high: Tensor, low: Tensor, context: Tensor, rotary: Tensor | None) -> tuple[Tensor, Tensor]:
-        injected = high + context
-        for _ in range(self.low_steps):
-            low = self.low_network(low + injected, rotary)
-        return self.high_network(high + low, rotary), low
+    target: Tensor  # e_y (B, S, D)
+    rows: Tensor  # whose transitions sample it (B,) bool
+    budget: Tensor | None  # nats that one transition may spend (B,); None: no limit
 
 
-class FlatCore(nn.Module):
-    """One latent, one network, applied K + 1 times: the ablation without hierarchy, at equal depth."""
+class Transition(NamedTuple):
+    """How z_{t-1} became z_t."""
 
-    def __init__(self, config: GramConfig, positions: int) -> None:
-        super().__init__()
-        self.low_steps = config.low_steps
-        self.network = Network(config, positions)
-
-    def forward(self, high: Tensor, low: Tensor, context: Tensor, rotary: Tensor | None) -> tuple[Tensor, Tensor]:
-        for _ in range(self.low_steps + 1):
-            high = self.network(high + context, rotary)
-        return high, low
+    proposal: Tensor  # u (B, S, D)
+    prior: DiagonalGaussian | None  # p(eps | u); None for the deterministic twin
+    posterior: DiagonalGaussian | None  # q(eps | u, y); None without a view
 
 
-class Gram(RecursiveModel):
-    """The model and its objective.
+class Gram(TokenModel, RecursiveModel):
+    """The model and its objective; see GramConfig. `guidance="none"` is the deterministic twin."""
 
-    Args:
-        config: see GramConfig; `guidance="none"` is the deterministic twin.
-        length: L, tokens of an input and of an answer.
-        vocab: V, token values.
-        identities: rows of the table of identities; the vector of a row's identity stands first in its prefix.
-    """
-
+    config: GramConfig
     initial_latent: Tensor  # z_0, for h and l (2, 1 or S, D)
-    rotary: Tensor | None
 
-    def __init__(self, config: GramConfig, length: int, vocab: int, identities: int = 0) -> None:
-        super().__init__()
-        D, P = config.hidden_size, config.prefix_tokens
-        images = config.layout == "patches"
-        fits = not images or (vocab == 3 and math.isqrt(length) ** 2 == length)
-        check(fits, "model.layout", config.layout, "tokens, unless a task is about square images of black and white")
-        layout = PatchLayout(length, vocab, D, config.patch_channels) if images else TokenLayout(length, vocab, D)
-        square = math.isqrt(layout.positions) ** 2 == layout.positions
-        grid = config.token_mixer == "grid"
-        check(square or not grid, "model.token_mixer", "grid", "attention or mlp, unless a task is about square boards")
-        self.layout: Any = layout
-        S = P + layout.positions
-        self.config = config
-        self.supervision_steps = config.supervision_steps
-        self.length, self.vocab, self.positions = length, vocab, S
-
-        self.token_embedding = layout.embedding(std=1 / math.sqrt(D))
-        self.identities = IdentityTable(identities, D) if identities else None
-        fixed = P - bool(identities)  # prefix tokens that all inputs share
-        self.prefix = nn.Parameter(truncated_normal_(torch.empty(fixed, D), std=1 / math.sqrt(D)))
-        self.core = HierarchicalCore(config, S) if config.core == "hierarchical" else FlatCore(config, S)
-        if config.positions == "learned":
-            vectors = torch.empty(layout.positions, D)
-            self.position_embedding = nn.Parameter(truncated_normal_(vectors, std=1 / math.sqrt(D)))
-            self.register_buffer("rotary", None, persistent=False)
-        else:
-            self.register_buffer("rotary", rotary_table(S, D // config.num_heads), persistent=False)
-
+    def __init__(self, config: GramConfig, shape: Shape) -> None:
+        super().__init__(config, shape)
+        D = config.hidden_size
+        self.supervision_steps = self.sampling_steps = config.supervision_steps
+        self.core = chosen(CORES, "core", config.core)(config.low_steps, self.network)
+        self.add_positions()
         self.stochastic = config.guidance != "none"
         self.guided = config.guidance == "gaussian"  # there is a posterior to learn from
         if self.stochastic:
             self.prior_head = GaussianHead(config, D)
         if self.guided:
-            self.target_embedding = layout.embedding(std=1.0)  # e_y
+            self.target_embedding = self.layout.embedding(std=1.0)  # e_y
             self.posterior_head = GaussianHead(config, 2 * D if config.target_entry == "concat" else D)
 
-        told = layout.told
-        self.decoder = Linear(D, told) if config.decoder == "linear" else SwiGLU(D, config.mlp_size, told)
+        outputs = self.layout.outputs
+        self.decoder = Linear(D, outputs) if config.decoder == "linear" else SwiGLU(D, config.mlp_size, outputs)
         self.halt_head = nn.Linear(D, 2)  # halt, continue (unused by the released rule, kept for the Q variant)
         self.value_head = nn.Linear(D, 1)  # v, the latent process reward model
         for head in (self.halt_head, self.value_head):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
         nn.init.constant_(self.halt_head.bias, -5.0)  # do not halt before it has learnt to
-
-        shape = (2, 1, D) if config.initial_state == "vector" else (2, S, D)
-        self.register_buffer("initial_latent", torch.randn(shape))  # z_0: drawn once, stored, never trained
-
-    # -- inference ---------------------------------------------------------------------------------------------
+        start = (2, 1, D) if config.initial_state == "vector" else (2, self.positions, D)
+        self.register_buffer("initial_latent", torch.randn(start))  # z_0: drawn once, stored, never trained
 
     def noise_shape(self) -> tuple[int, ...]:
         return (self.config.transitions, self.positions, self.config.hidden_size)
 
-    def encode(self, inputs: Tensor, identity: Tensor | None = None) -> Tensor:
-        tokens = self.layout.embed(inputs, self.token_embedding)
-        if self.config.positions == "learned":
-            tokens = tokens + self.position_embedding
-        prefix = self.prefix.expand(len(inputs), -1, -1)
-        if identity is not None:
-            prefix = torch.cat([identity[:, None], prefix], dim=1)
-        return torch.cat([prefix, tokens], dim=1) * math.sqrt(self.config.hidden_size)
+    # -- the transition ----------------------------------------------------------------------------------------
 
-    def start_shape(self) -> tuple[int, ...]:
-        return tuple(self.initial_latent.shape)
+    def transition(
+        self, z: Latent, context: Tensor, noise: Tensor, view: View | None = None
+    ) -> tuple[Latent, Transition]:
+        """z_{t-1} -> z_t: under the posterior in the rows of a view, else under the prior. noise (B, S, D)."""
+        u, low = self.core(z.high, z.low, context, self.rotary)
+        prior, posterior = self.noises(u, view)
+        eps = prior
+        if view is not None and prior is not None and posterior is not None:
+            eps = where(view.rows[:, None, None], posterior, prior)
+        high = u if eps is None else u + eps.sample(noise).to(u.dtype)
+        return Latent(high, low), Transition(u, prior, posterior)
 
-    def initial_state(self, rows: int, draws: Tensor | None = None) -> LatentState:
-        high, low = self.initial_latent if draws is None else draws.transpose(0, 1)
-        full = (rows, self.positions, self.config.hidden_size)
-        return LatentState(high.expand(full).contiguous(), low.expand(full).contiguous())
+    def noises(self, u: Tensor, view: View | None) -> tuple[DiagonalGaussian | None, DiagonalGaussian | None]:
+        """p(eps | u) and, with a view, q(eps | u, y), whose mean is drawn towards the prior's within its budget."""
+        if not self.stochastic:
+            return None, None
+        prior = self.prior_head(u)
+        if view is None:
+            return prior, None
+        e_y = view.target.to(u.dtype)
+        posterior = self.posterior_head(torch.cat([u, e_y], -1) if self.config.target_entry == "concat" else u + e_y)
+        return prior, posterior if view.budget is None else posterior.within(prior.detach(), view.budget)
 
-    def step(self, context: Tensor, latent: LatentState, noise: Tensor) -> LatentState:
-        high, low = latent.high, latent.low
-        for t in range(self.config.transitions):
-            proposal, low = self.core(high, low, context, self.rotary)
-            high = self._perturb(proposal, self.prior(proposal), noise[:, t])
-        return LatentState(high, low)
+    def view(self, batch: Batch) -> View | None:
+        """What the posterior sees of y; None for a model without one."""
+        if not self.guided:
+            return None
+        # e_y is zero on the prefix and where the target is ignored (of an image: as a pixel of value 0).
+        embedded = self.layout.embed(batch.targets, self.target_embedding)
+        target = F.pad(embedded, (0, 0, self.config.prefix_tokens, 0))
+        return View(target, batch.is_guided, self.budget(batch))
 
-    def decode(self, latent: LatentState) -> Tensor:
-        return self.layout.read(self.decoder(latent.high[:, self.config.prefix_tokens :])).float()
+    def early(self, view: View | None) -> View | None:
+        """What the transitions before the last may see."""
+        return view if self.config.posterior_transitions == "all" else None
 
-    def halt_logit(self, latent: LatentState) -> Tensor:
-        register = latent.high[:, 0]
-        return self.halt_head(register if self.config.halt_gradient else register.detach())[:, 0].float()
-
-    def value(self, latent: LatentState) -> Tensor:
-        return self._value(latent.high[:, 0].detach())
-
-    def _value(self, register: Tensor) -> Tensor:
-        return torch.sigmoid(self.value_head(register).float()).squeeze(-1)
-
-    # -- the stochastic transition -----------------------------------------------------------------------------
-
-    def prior(self, proposal: Tensor) -> DiagonalGaussian | None:
-        """p(eps | u), or None for the deterministic twin."""
-        return self.prior_head(proposal) if self.stochastic else None
-
-    def posterior(
-        self, proposal: Tensor, embedded_target: Tensor, prior: DiagonalGaussian, budget: Tensor | None
-    ) -> DiagonalGaussian:
-        """q(eps | u, y), its mean drawn towards the prior's until the KL of each row is within its budget (B,)."""
-        seen = embedded_target.to(proposal.dtype)
-        entry = torch.cat([proposal, seen], dim=-1) if self.config.target_entry == "concat" else proposal + seen
-        posterior = self.posterior_head(entry)
-        return posterior if budget is None else posterior.within(prior.detach(), budget)
-
-    def budget(self, batch: Batch, steps: Tensor) -> Tensor | None:
-        """Nats that the posterior may spend in one transition of each row (B,), given the steps done; None: no limit.
+    def budget(self, batch: Batch) -> Tensor | None:
+        """Nats that the posterior may spend in one transition of each row (B,); None: no limit.
 
         In the first supervision step a trajectory chooses its solution: an input with several has more to tell there.
         """
@@ -251,161 +151,150 @@ class Gram(RecursiveModel):
             return None
         first, later = (float("inf") if nats is None else nats for nats in (c.kl_budget_first, c.kl_budget))
         several = batch.is_open.to(self.initial_latent.dtype)
-        return torch.where(steps == 0, first + c.kl_budget_open * several, later)
+        return torch.where(batch.step == 0, first + c.kl_budget_open * several, later)
 
-    def embed_target(self, targets: Tensor) -> Tensor:
-        """e_y (B, S, D): zero on the prefix and where the target is ignored (of an image: as a pixel of value 0)."""
-        return F.pad(self.layout.embed(targets, self.target_embedding), (0, 0, self.config.prefix_tokens, 0))
+    # -- inference ---------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _perturb(proposal: Tensor, distribution: DiagonalGaussian | None, noise: Tensor) -> Tensor:
-        """H = u + eps."""
-        if distribution is None:
-            return proposal
-        return proposal + distribution.sample(noise).to(proposal.dtype)
+    def start_shape(self) -> tuple[int, ...]:
+        return tuple(self.initial_latent.shape)
 
-    def _heads(
-        self, proposal: Tensor, target: Tensor | None, budget: Tensor | None
-    ) -> tuple[DiagonalGaussian | None, DiagonalGaussian | None]:
-        """Prior and posterior of a proposal; the posterior where there is a target to see."""
-        prior = self.prior(proposal)
-        return prior, None if target is None or prior is None else self.posterior(proposal, target, prior, budget)
+    def initial_state(self, rows: int, draws: Tensor | None = None) -> Latent:
+        high, low = self.initial_latent if draws is None else draws.transpose(0, 1)
+        full = (rows, self.positions, self.config.hidden_size)
+        return Latent(high.expand(full).contiguous(), low.expand(full).contiguous())
 
-    def _early_target(self, target: Tensor | None) -> Tensor | None:
-        """What the posterior sees in the transitions before the last."""
-        return target if self.config.posterior_transitions == "all" else None
+    def step(self, context: Tensor, state: Latent, noise: Tensor, n: Tensor | None = None) -> Latent:
+        """T transitions under the prior, whichever step it is."""
+        del n
+        for t in range(self.config.transitions):
+            state, _ = self.transition(state, context, noise[:, t])
+        return state
+
+    def latent(self, state: Latent) -> Tensor:
+        return state.high[:, self.config.prefix_tokens :]
+
+    def decode(self, state: Latent | Carry) -> Tensor:
+        return self.layout.read(self.decoder(state.high[:, self.config.prefix_tokens :])).float()
+
+    def halt_logit(self, state: Latent | Carry) -> Tensor:
+        register = state.high[:, 0]
+        return self.halt_head(register if self.config.halt_gradient else register.detach())[:, 0].float()
+
+    def value(self, state: Latent | Carry) -> Tensor:
+        return self.value_of(state.high[:, 0].detach())
+
+    def value_of(self, registers: Tensor) -> Tensor:
+        """V of register tokens (..., D)."""
+        return torch.sigmoid(self.value_head(registers).float()).squeeze(-1)
 
     # -- training ----------------------------------------------------------------------------------------------
 
-    @property
-    def loss_weights(self) -> dict[str, float]:
-        c = self.config
-        return {"cross_entropy": 1.0, "kl": c.beta, "halt": c.halt_weight, "value": c.value_weight}
+    def loss_weights(self, step: int, total: int) -> dict[str, float]:
+        """Constant, but for the KL's: held for a while, then on a geometric path to beta_final."""
+        c, beta = self.config, self.config.beta
+        if c.beta_final is not None and beta != 0 and c.beta_hold != 1:
+            done = (step / max(1, total) - c.beta_hold) / (1 - c.beta_hold)
+            beta *= (c.beta_final / beta) ** min(1.0, max(0.0, done))
+        return {"cross_entropy": 1.0, "kl": beta, "halt": c.halt_weight, "value": c.value_weight}
 
-    def initial_slots(self, rows: int) -> SlotState:
-        device = self.initial_latent.device
-        longest = self.supervision_steps * self.config.transitions
-        return SlotState(
-            latent=self.initial_state(rows),
-            steps=torch.zeros(rows, dtype=torch.int64, device=device),
-            limit=torch.full((rows,), self.supervision_steps, device=device),
-            may_halt_from=torch.ones(rows, dtype=torch.int64, device=device),
-            done=torch.zeros(rows, dtype=torch.bool, device=device),
-            registers=torch.zeros(rows, longest, self.config.hidden_size, device=device),
-        )
+    def initial_carry(self, rows: int) -> Carry:
+        transitions = self.supervision_steps * self.config.transitions
+        blank = Registers.blank(rows, transitions, self.config.hidden_size, self.initial_latent.device)
+        return Carry(*self.initial_state(rows), blank)
 
-    def forward(self, batch: Batch, state: SlotState, noise: Tensor, referee: Referee) -> StepOutput:
+    def forward(self, batch: Batch, carry: Carry, noise: Tensor, referee: Referee) -> StepOutput:
         c, T = self.config, self.config.transitions
-        context = self.encode(batch.inputs, batch.identity)
-        target = self.embed_target(batch.targets) if self.guided else None
-        budget = self.budget(batch, state.steps)
-        high, low = state.latent.high, state.latent.low
-        early_target = self._early_target(target)
-        proposals, registers = [], []
-
+        free = ~batch.is_guided  # under the prior
+        context, view = self.encode(batch.inputs, batch.identity), self.view(batch)
+        z = Latent(carry.high.detach(), carry.low.detach())
+        early, registers = [], []
         with torch.no_grad():  # T - 1 transitions without gradient
             for t in range(T - 1):
-                proposal, low = self.core(high, low, context, self.rotary)
-                prior, posterior = self._heads(proposal, early_target, budget)
-                high = self._perturb(proposal, _by_role(prior, posterior, batch), noise[:, t])
-                proposals.append(proposal)
-                registers.append(high[:, 0])
-        proposal, low = self.core(high.detach(), low.detach(), context, self.rotary)  # the last, with gradient
-        prior, posterior = self._heads(proposal, target, budget)
-        high = self._perturb(proposal, _by_role(prior, posterior, batch), noise[:, T - 1])
-        registers.append(high[:, 0].detach())
-        latent = LatentState(high, low)
+                z, passed = self.transition(z, context, noise[:, t], self.early(view))
+                early.append(passed.proposal)
+                registers.append(z.high[:, 0])
+        z, last = self.transition(z, context, noise[:, T - 1], view)  # the last, with gradient
+        registers.append(z.high[:, 0].detach())
 
         # Reconstruction: CE(y | z_T), a mean over the tokens that count.
-        logits = self.decode(latent)
+        logits = self.decode(z)
         targets = referee.targets(logits.detach())
-        counted = (targets != IGNORE).sum(1).clamp(min=1)
-        token_loss = F.cross_entropy(logits.transpose(1, 2), targets, ignore_index=IGNORE, reduction="none")
-        losses = {"cross_entropy": token_loss.sum(1) / counted}
+        tokens = counted(targets)
+        losses = {"cross_entropy": token_cross_entropy(logits, targets) / tokens}
 
         # Rate: the KL of the charged transitions; their u is detached except in the last.
-        true_kl = torch.zeros_like(losses["cross_entropy"])
-        losses["kl"] = torch.zeros_like(true_kl)
-        if target is not None:
-            early = [self._heads(u, target, budget) for u in proposals] if c.charged_transitions == "all" else []
-            for pair in [*early, (prior, posterior)]:
-                charged, true = self._kl(*pair, counted)
-                losses["kl"] = losses["kl"] + charged * batch.is_posterior
-                true_kl = true_kl + true * batch.is_posterior
+        losses["kl"] = nats = torch.zeros_like(losses["cross_entropy"])
+        if view is not None:
+            pairs = [self.noises(u, view) for u in early] if c.charged_transitions == "all" else []
+            for prior, posterior in [*pairs, (last.prior, last.posterior)]:
+                charged, true = self.kl(prior, posterior, tokens)
+                losses["kl"] = losses["kl"] + charged * batch.is_guided
+                nats = nats + true * batch.is_guided
 
         # Heads, on detached tokens: halt by whether the answer is right, value by how right the final one was.
-        prediction = logits.argmax(-1)
-        reward = referee.reward(prediction)
-        halt_logit = self.halt_logit(latent)
-        steps = state.steps + 1
-        halting = (halt_logit.detach() > 0) & (steps >= state.may_halt_from) & ~batch.is_posterior
-        done = state.done | (steps >= state.limit) | halting
-        ending = done & ~state.done  # a slot that waits for the rest of its group has paid already
-        places = torch.arange(self.supervision_steps * T, device=steps.device)
-        now = places[None] - state.steps[:, None] * T  # position of each register relative to this step
-        new = torch.stack(registers, 1).float().gather(1, now.clamp(0, T - 1)[..., None].expand(-1, -1, high.shape[-1]))
-        all_registers = torch.where(((now >= 0) & (now < T))[..., None], new, state.registers)
+        reward = referee.reward(logits.argmax(-1))
+        halt_logit = self.halt_logit(z)
+        sure = halt_logit.detach() > 0
+        kept = Registers.written(carry.registers, torch.stack(registers, 1), batch.step)
+        metrics = {"kl_nats": Measured(nats, batch.is_guided)}
         if reward is None:
-            losses["halt"] = losses["value"] = 0.0 * (halt_logit + self._value(registers[-1]))
+            losses["halt"] = losses["value"] = 0.0 * (halt_logit + self.value_of(registers[-1]))
         else:
-            losses["halt"] = F.binary_cross_entropy_with_logits(halt_logit, (reward >= 1).float(), reduction="none")
-            losses["halt"] = losses["halt"] * ~batch.is_posterior
-            error = (self._value(all_registers) - reward[:, None]).square() * (places < steps[:, None] * T)
-            losses["value"] = error.sum(1) * ending * ~batch.is_posterior
+            right = reward >= 1
+            losses["halt"] = F.binary_cross_entropy_with_logits(halt_logit, right.float(), reduction="none") * free
+            error = Registers.error(self.value_of(kept), reward, (batch.step + 1) * T)
+            losses["value"] = error * referee.ends(sure) * free
+            metrics["posterior_accuracy"] = Measured(right.float(), batch.is_guided)
+            metrics["prior_slot_accuracy"] = Measured(right.float(), free)
+            metrics["halt_accuracy"] = Measured((sure == right).float(), free)
+        return StepOutput(losses, metrics, Carry(z.high.detach(), z.low.detach(), kept), sure)
 
-        metrics = {"kl_nats": true_kl, "steps": steps.float()}
-        if reward is not None:
-            metrics["reward"] = reward
-            metrics["halt_right"] = ((halt_logit > 0) == (reward >= 1)).float().detach()
-        carried = SlotState(latent.detach(), steps, state.limit, state.may_halt_from, done, all_registers)
-        return StepOutput(losses, metrics, carried, logits.detach())
-
-    def _kl(
-        self, prior: DiagonalGaussian | None, posterior: DiagonalGaussian | None, counted: Tensor
+    def kl(
+        self, prior: DiagonalGaussian | None, posterior: DiagonalGaussian | None, tokens: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The balanced KL, reduced as configured over `counted` tokens, and the true KL in nats: (B,)."""
+        """The balanced KL, reduced as configured for answers of so many tokens, and the true KL in nats: (B,)."""
         assert prior is not None
         assert posterior is not None
         elements = balanced_kl(posterior, prior, self.config.kl_balance)  # its value is the KL
         charged = elements.sum(2) if self.config.kl_channels == "sum" else elements.mean(2)
         # A mean over positions is taken over the answer tokens that count, like the cross-entropy's.
-        charged = charged.sum(1) / (1 if self.config.kl_positions == "sum" else counted)
+        charged = charged.sum(1) / (1 if self.config.kl_positions == "sum" else tokens)
         return charged, elements.detach().sum((1, 2))
 
     @torch.no_grad()
-    def posterior_rollout(self, batch: Batch, steps: int, noise: Tensor) -> dict[str, Tensor]:
-        context = self.encode(batch.inputs, batch.identity)
-        target = self.embed_target(batch.targets) if self.guided else None
-        latent = self.initial_state(len(batch.inputs))
-        high, low = latent.high, latent.low
-        counted = (batch.targets != IGNORE).sum(1).clamp(min=1)
+    def diagnostics(self, batch: Batch, noise: Tensor, weights: dict[str, float]) -> dict[str, Tensor]:
+        """The two bounds in nats (the paper's Figure 8), and what they are made of.
+
+        elbo_full: reconstruction after the last supervision step minus the KL of every transition of the trajectory.
+        elbo_surrogate: the mean over supervision steps of reconstruction minus beta times the last transition's KL.
+        mean_over_sigma: |mu| / sigma of the prior: far above 1 the noise no longer matters; 0 without noise.
+        """
+        c, T = self.config, self.config.transitions
+        context, z = self.encode(batch.inputs, batch.identity), self.initial_state(len(batch.inputs))
+        tokens, none = counted(batch.targets), torch.zeros(len(batch.inputs), device=batch.inputs.device)
         kl, cross_entropy, loudness = [], [], []
-        for n in range(steps):
-            budget = self.budget(batch, torch.full((len(high),), n, device=high.device))
-            for t in range(self.config.transitions):
-                last = t == self.config.transitions - 1
-                proposal, low = self.core(high, low, context, self.rotary)
-                visible = target if last else self._early_target(target)
-                prior, posterior = self._heads(proposal, visible, budget)
-                high = self._perturb(proposal, _by_role(prior, posterior, batch), noise[:, n, t])
-                zero = torch.zeros(len(high), device=high.device)
-                kl.append(zero if visible is None else self._kl(prior, posterior, counted)[1] * batch.is_posterior)
-                if prior is not None and self.config.guidance != "mean":
-                    loudness.append((prior.mean.abs() / prior.std).mean((1, 2)))
-            logits = self.decode(LatentState(high, low)).transpose(1, 2)
-            cross_entropy.append(F.cross_entropy(logits, batch.targets, ignore_index=IGNORE, reduction="none").sum(1))
-        loudness = loudness or [torch.zeros(len(high), device=high.device)]
+        for n in range(noise.shape[1]):
+            view = self.view(replace(batch, step=torch.full_like(batch.step, n)))
+            for t in range(T):
+                seen = view if t == T - 1 else self.early(view)
+                z, passed = self.transition(z, context, noise[:, n, t], seen)
+                kl.append(none if seen is None else self.kl(passed.prior, passed.posterior, tokens)[1] * seen.rows)
+                if passed.prior is not None and c.guidance != "mean":
+                    loudness.append((passed.prior.mean.abs() / passed.prior.std).mean((1, 2)))
+            cross_entropy.append(token_cross_entropy(self.decode(z), batch.targets))
+        every, reconstruction = torch.stack(kl, 1), -torch.stack(cross_entropy, 1)
+        beta = weights["kl"] * (self.shape.length if c.kl_positions == "sum" else 1)  # beside whole sums
+        beta /= c.hidden_size if c.kl_channels == "mean" else 1
         return {
-            "kl": torch.stack(kl, 1),
-            "cross_entropy": torch.stack(cross_entropy, 1),
-            "mean_over_sigma": torch.stack(loudness, 1),
+            "elbo_full": reconstruction[:, -1] - every.sum(1),
+            "elbo_surrogate": (reconstruction - beta * every[:, T - 1 :: T]).mean(1),
+            "kl_full_nats": every.sum(1),
+            "mean_over_sigma": torch.stack(loudness or [none], 1).mean(1),
+            "kl_by_transition": every,
         }
 
-
-def _by_role(
-    prior: DiagonalGaussian | None, posterior: DiagonalGaussian | None, batch: Batch
-) -> DiagonalGaussian | None:
-    """What a training transition samples: the posterior in posterior slots, where there is one."""
-    if prior is None or posterior is None:
-        return prior
-    return prior.where(batch.is_posterior[:, None, None], posterior)
+    def alarm(self, trained: dict[str, float], accuracy: float) -> str | None:
+        """The leak: right with the answer in view, and not without."""
+        seeing = trained.get("posterior_accuracy", math.nan)
+        told = f"with the answer in view (posterior) {seeing:.0%} are right, without it (prior) {accuracy:.0%}. "
+        return told + LEAK_ADVICE if seeing - accuracy > LEAK_GAP else None

@@ -42,9 +42,11 @@ class DiagonalGaussian:
     def detach(self) -> "DiagonalGaussian":
         return DiagonalGaussian(self.mean.detach(), self.std.detach())
 
-    def where(self, mask: Tensor, other: "DiagonalGaussian") -> "DiagonalGaussian":
-        """`other` where the mask holds, self elsewhere."""
-        return DiagonalGaussian(torch.where(mask, other.mean, self.mean), torch.where(mask, other.std, self.std))
+
+def where(condition: Tensor, input: DiagonalGaussian, other: DiagonalGaussian) -> DiagonalGaussian:
+    """`input` where the condition holds, `other` elsewhere, as torch.where."""
+    mean = torch.where(condition, input.mean, other.mean)
+    return DiagonalGaussian(mean, torch.where(condition, input.std, other.std))
 
 
 def balanced_kl(posterior: DiagonalGaussian, prior: DiagonalGaussian, balance: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""A learnt vector for each identity: what the input belongs to, such as one riddle in one disguise."""
+"""A learnt vector for each identity: what the input belongs to, such as one ARC task in one augmentation."""
 
 from typing import Any
 

@@ -64,7 +64,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     On CPU the plain products are several times faster than the fused kernel, whose bfloat16 backward pass
     is slow there (benchmarks/attention_cpu.py); elsewhere the fused kernel runs.
     """
-    if q.device.type == "cpu":
+    if q.device.type in ("cpu", "meta"):
         scores = q @ k.transpose(-1, -2) * (1 / math.sqrt(q.shape[-1]))
         return scores.softmax(dim=-1).to(v.dtype) @ v
     return F.scaled_dot_product_attention(q, k, v)
@@ -98,7 +98,7 @@ class SequenceMLP(nn.Module):
         self.mlp = SwiGLU(positions, hidden, positions)
 
     def forward(self, x: Tensor, rotary: Tensor | None) -> Tensor:
-        del rotary  # its weights know the positions already
+        del rotary  # its weights belong to positions already
         return self.mlp(x.transpose(1, 2)).transpose(1, 2)
 
 

@@ -1,7 +1,7 @@
 """How tokens (B, L) stand at positions: a position a token, or, for square images, a position for each 2x2 patch.
 
-A layout makes embeddings, embeds tokens by them as (B, positions, D), and turns what a position tells (B, positions,
-told) into logits (B, L, V). A negative token is no token. Shape letters: B rows, L tokens, C channels, V vocabulary.
+A layout makes embeddings, embeds tokens by them as (B, positions, D), and turns what the decoder gives (B, positions,
+outputs) into logits (B, L, V). A negative token is no token. Shape letters: B rows, L tokens, C channels, V vocabulary.
 """
 
 import math
@@ -25,25 +25,25 @@ class TokenLayout:
     """A position a token; an embedding is a table (V, D)."""
 
     def __init__(self, length: int, vocab: int, size: int) -> None:
-        self.positions, self.told, self.size = length, vocab, size
+        self.positions, self.outputs, self.size = length, vocab, size
 
     def embedding(self, std: float) -> nn.Parameter:
-        return nn.Parameter(truncated_normal_(torch.empty(self.told, self.size), std=std))
+        return nn.Parameter(truncated_normal_(torch.empty(self.outputs, self.size), std=std))
 
     def embed(self, tokens: Tensor, table: nn.Parameter) -> Tensor:
         """Zero where there is no token."""
         return F.embedding(tokens.clamp(min=0), table) * (tokens >= 0)[..., None]
 
-    def read(self, told: Tensor) -> Tensor:
-        return told
+    def read(self, outputs: Tensor) -> Tensor:
+        return outputs
 
 
 class PatchLayout:
-    """A position a patch; an embedding is a PatchEmbedding, and a position tells the logits of its four pixels."""
+    """A position a patch; an embedding is a PatchEmbedding, and a position gives the logits of its four pixels."""
 
     def __init__(self, pixels: int, vocab: int, size: int, channels: int) -> None:
         self.pixels, self.size, self.channels = pixels, size, channels
-        self.positions, self.told = patches_of(pixels), 4 * vocab
+        self.positions, self.outputs = patches_of(pixels), 4 * vocab
 
     def embedding(self, std: float) -> "PatchEmbedding":
         return PatchEmbedding(self.channels, self.size, std)
@@ -52,9 +52,9 @@ class PatchLayout:
         """A pixel of value 0 where there is no token."""
         return embedding(tokens.clamp(min=0))
 
-    def read(self, told: Tensor) -> Tensor:
+    def read(self, outputs: Tensor) -> Tensor:
         side, across = math.isqrt(self.pixels), math.isqrt(self.positions)
-        patches = told.unflatten(2, (-1, 2, 2)).unflatten(1, (across, across))  # (B, rows, columns, V, 2, 2)
+        patches = outputs.unflatten(2, (-1, 2, 2)).unflatten(1, (across, across))  # (B, rows, columns, V, 2, 2)
         image = patches.permute(0, 1, 4, 2, 5, 3).flatten(3, 4).flatten(1, 2)
         return image[:, :side, :side].flatten(1, 2)
 

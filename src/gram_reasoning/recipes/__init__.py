@@ -23,16 +23,7 @@ def debug(recipe: Recipe) -> Recipe:
         name=f"{recipe.name}-debug",
         summary=f"{recipe.name} made tiny, to see that everything runs: seconds, no result.",
         task=recipe.task.small(),
-        model=replace(
-            recipe.model,
-            hidden_size=32,
-            num_heads=2,
-            mlp_size=32,
-            mixer_size=16,
-            low_steps=1,
-            transitions=2,
-            supervision_steps=2,
-        ),
+        model=recipe.model.small(),
         train=replace(
             recipe.train,
             batch_size=8 * group,

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
-from gram_reasoning.config import EvalConfig, GramConfig, Recipe, TrainConfig
+from gram_reasoning.config import EvalConfig, Recipe, TrainConfig
+from gram_reasoning.models.configs import GramConfig
 from gram_reasoning.recipes.nqueens import POCKET_MODEL, nqueens7_pocket
 from gram_reasoning.tasks.configs import ArcConfig
 
 
 def arc1() -> Recipe:
-    """ARC-AGI-1 at the paper's size: 960 tasks, 1000 disguises of each.
+    """ARC-AGI-1 at the paper's size: 960 tasks, 1000 augmentations of each.
 
     As many steps as TRM's 100,000 epochs: an epoch counts tasks.
     """
@@ -37,7 +38,7 @@ def arc2() -> Recipe:
 
 
 def arc_pocket() -> Recipe:
-    """Five tasks learnt by heart: whether encoding, disguises, identities and votes fit together."""
+    """Five tasks learnt by heart: whether encoding, augmentations, identities and votes fit together."""
     base = nqueens7_pocket()
     return replace(
         base,

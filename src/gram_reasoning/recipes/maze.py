@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from gram_reasoning.config import EvalConfig, GramConfig, Recipe, TrainConfig
+from gram_reasoning.config import EvalConfig, Recipe, TrainConfig
+from gram_reasoning.models.configs import GramConfig
 from gram_reasoning.recipes.nqueens import POCKET_MODEL, nqueens7_pocket
 from gram_reasoning.recipes.variants import small_portions, twin
 from gram_reasoning.tasks.configs import MazeConfig

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from gram_reasoning.config import GramConfig, Recipe, TrainConfig
+from gram_reasoning.config import Recipe, TrainConfig
+from gram_reasoning.models.configs import GramConfig
 from gram_reasoning.recipes.variants import twin
 from gram_reasoning.tasks.configs import NQueensConfig
 

@@ -1,6 +1,7 @@
 """A run on disk, complete and never half written.
 
     run/
+      .lock                     empty; locked while a process trains here
       config.json               the recipe, as resolved
       metrics.jsonl             one object a line: training, evaluation, alarms
       checkpoints/
@@ -11,7 +12,6 @@ A checkpoint folder is written under another name, flushed to disk, and then ren
 `step-*` folder is whole. The newest two are kept.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -187,25 +187,33 @@ def save_checkpoint(run: Path, step: int, tensors: dict[str, dict[str, Tensor]],
         shutil.rmtree(old.rename(old.with_name(f".{old.name}.old")))
 
 
+CLAIM = ".lock"
+"""The file of a run that is locked while it trains; empty, and left there."""
+
+
 @contextmanager
 def claimed(run: Path) -> Iterator[None]:
     """Inside, the run belongs to this process; the claim ends with the process, however that ends."""
-    config = run / "config.json"
-    with config.open("r+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{run}: another process trains here, expected it to have ended, or another --out"
-            ) from None
-        except OSError:  # a file system that has no locks
-            pass
+    import filelock  # wanted here alone: who loads a model needs no locks
+
+    lock = filelock.FileLock(run / CLAIM)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        raise UserError(f"{run}: another process trains here, expected it to have ended, or another --out") from None
+    except OSError:  # a file system that has no locks
+        pass
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def sweep(run: Path) -> None:
     """Remove what a process that was killed left half written or half removed."""
     for leftover in [*run.glob(".*"), *(run / "checkpoints").glob(".*")]:
+        if leftover == run / CLAIM:
+            continue
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 

@@ -70,6 +70,8 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Flush a folder to disk, so that a rename in it lasts."""
+    if os.name == "nt":  # opens no folder
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

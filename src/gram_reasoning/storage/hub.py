@@ -5,6 +5,7 @@ A shared model is `config.json`, `model.safetensors` and a card, `README.md`; no
 
 import os
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 from gram_reasoning.errors import UserError
@@ -12,7 +13,14 @@ from gram_reasoning.errors import UserError
 BUNDLED = Path(__file__).parent.parent / "pretrained"
 """Models that come with the package, one folder each."""
 FETCHED = ("config.json", "model*.safetensors", "model.safetensors.index.json")
-SENT = ("config.json", "model.safetensors", "README.md")
+CARD = "README.md"
+SENT = ("config.json", "model.safetensors", CARD)
+
+
+def foreign(folder: Path) -> list[str]:
+    """The names in a folder that no shared model has."""
+    names = sorted(path.name for path in folder.iterdir())
+    return [name for name in names if not any(fnmatch(name, pattern) for pattern in (*FETCHED, CARD))]
 
 
 def find_model(name: str) -> Path:

@@ -1,8 +1,8 @@
-"""ARC-AGI: from a few demonstrations, tell what to do with a grid.
+"""ARC-AGI: learn from a few demonstrations what to do with a grid.
 
-Grids lie on a square canvas (arc_canvas.py). The model sees one input at a time; which task it belongs to is told by a
-learnt vector, one for each task in each disguise (a turn or mirror image, and an exchange of colours). An answer is
-right if its grid is the output. Solved in several disguises, an input gets a vote from each.
+Grids lie on a square canvas (arc_canvas.py). The model sees one input at a time, with a learnt vector of the task that
+it belongs to: one for each task in each augmentation (a turn or mirror image, and an exchange of colours). An answer
+is right if its grid is the output. Solved in several augmentations, an input gets a vote from each.
 """
 
 import re
@@ -19,13 +19,16 @@ from gram_reasoning import noise
 from gram_reasoning.errors import UserError, check
 from gram_reasoning.tasks import arc_canvas as canvas
 from gram_reasoning.tasks.arc_data import Riddle, parse_json, read_set, refuse_leak, riddles_of
-from gram_reasoning.tasks.base import Block, Problems, Shown, Task
+from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.configs import ArcConfig
+from gram_reasoning.tasks.demonstrations import DemonstrationText, Episode
+from gram_reasoning.tasks.pictures import Boards
+from gram_reasoning.tasks.text import Block
 
 SETS = ("training", "evaluation", "concept")
 
 
-class Arc(Task):
+class Arc(DemonstrationText, Boards):
     """See ArcConfig."""
 
     name = "arc"
@@ -37,14 +40,16 @@ class Arc(Task):
         super().__init__(config)
         self.side = config.canvas
         self.length = self.side**2
-        self.disguises = config.augmentations
+        self.augmentations = config.augmentations
+        if config.monitor == "demonstrations":
+            self.held_out = ("test",)
         self._sets: dict[str, list[Riddle]] | None = None
         self._owners: tuple[str, ...] | None = None
 
     # -- rules -------------------------------------------------------------------------------------------------
 
     def reward(self, prediction: Tensor, inputs: Tensor) -> None:
-        """Nobody can tell from the input alone."""
+        """None: what is right depends on the task, not on the input alone."""
         del prediction, inputs
 
     def right(self, answers: Tensor, problems: Problems) -> Tensor:
@@ -60,15 +65,16 @@ class Arc(Task):
     # -- symmetry ----------------------------------------------------------------------------------------------
 
     def symmetry(self, identity: Tensor) -> tuple[Tensor, Tensor]:
-        """The disguise of each identity (B,): a turn (B,), and the new colour of each colour (B, 10); 0 stays 0."""
+        """The augmentation of each identity (B,): a turn (B,), and the new colour of each colour (B, 10); 0 stays 0."""
+        # The purpose decides the draws, so it keeps its old word.
         key = noise.keys(self.config.split_seed, "arc disguise", identity)
-        plain = identity % self.disguises == 0
+        plain = identity % self.augmentations == 0
         turn = noise.choice(noise.keys(0, "turn", key), canvas.TURNS).where(~plain, 0)
         others = 1 + noise.permutation(noise.keys(0, "colours", key), canvas.COLORS - 1)
         colors = torch.cat([torch.zeros_like(others[:, :1]), others], 1)
         return turn, colors.where(~plain[:, None], torch.arange(canvas.COLORS, device=key.device))
 
-    def disguise(self, inputs: Tensor, solutions: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
+    def apply_augmentation(self, inputs: Tensor, solutions: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
         turn, colors = self.symmetry(identity)
         B, K, L = solutions.shape
         both = torch.cat([inputs[:, None], solutions], 1).view(-1, L)
@@ -76,7 +82,7 @@ class Arc(Task):
         both = canvas.turned(both, turn.repeat_interleave(1 + K)).view(B, 1 + K, L)
         return both[:, 0], both[:, 1:]
 
-    def undisguise(self, answers: Tensor, identity: Tensor) -> Tensor:
+    def undo_augmentation(self, answers: Tensor, identity: Tensor) -> Tensor:
         turn, colors = self.symmetry(identity)
         back = torch.tensor(canvas.BACK, device=turn.device)
         return canvas.recolored(canvas.turned(answers, back[turn]), colors.argsort(1))
@@ -101,10 +107,10 @@ class Arc(Task):
             self._owners = tuple(f"{part}/{riddle.name}" for part, riddle in self._learnt())
         return self._owners
 
-    def know(self, owners: tuple[str, ...]) -> None:
+    def set_owners(self, owners: tuple[str, ...]) -> None:
         if not owners:
             raise UserError("arc: a model without the names of its tasks, expected `owners` in its config.json")
-        self._owners = owners
+        self._owners, self._splits = owners, {}
 
     def _learnt(self) -> list[tuple[str, Riddle]]:
         return [(part, riddle) for part in SETS for riddle in self.riddles(part)]
@@ -134,7 +140,7 @@ class Arc(Task):
                     "canvas (task.canvas)"
                 )
 
-    def split(self, name: str) -> Problems:
+    def make_split(self, name: str) -> Problems:
         """Train: all demonstrations. Validation: see `monitor`. Test: the evaluation set's test pairs.
 
         Without an evaluation set those of the training set are the test.
@@ -149,38 +155,32 @@ class Arc(Task):
             "validation": demonstrations if c.monitor == "demonstrations" else tests["training"],
             "test": tests["evaluation"] or tests["training"],
         }
-        if name not in splits:
-            raise UserError(f"unknown split {name!r}, expected one of {', '.join(splits)}")
         return self._problems(splits[name])
 
     def _problems(self, pairs: list[tuple[str, Any]]) -> Problems:
         numbers = {owner: i for i, owner in enumerate(self.owners)}
         if unknown := next((owner for owner, _ in pairs if owner not in numbers), None):
-            raise UserError(f"task: the model did not learn {unknown}, expected the tasks that it was trained on")
-        identity = torch.tensor([numbers[owner] * self.disguises for owner, _ in pairs])
+            raise UserError(f"task: the model was not trained on {unknown}, expected tasks that it has a vector for")
+        identity = torch.tensor([numbers[owner] * self.augmentations for owner, _ in pairs])
         return replace(self._canvases([pair for _, pair in pairs]), identity=identity)
 
-    def handed_in(self, answers: Tensor) -> dict[str, canvas.Grid]:
+    def submission_entry(self, answers: Tensor) -> dict[str, canvas.Grid]:
         """Two answers to one test input as the official format has them; [[0]] stands for no grid."""
         return {f"attempt_{k}": canvas.read(answer) or [[0]] for k, answer in enumerate(answers, 1)}
 
     def submission(self, problems: Problems, answers: Tensor) -> dict[str, Any]:
-        """The answers (M, attempts, L) to the problems of a split as a submission.json has them."""
+        """Entries by the name of each task, as a submission.json has them."""
         assert problems.identity is not None
-        handed_in: dict[str, Any] = {}
+        entries: dict[str, Any] = {}
         for identity, own in zip(problems.identity.tolist(), answers, strict=True):
-            owner = self.owners[identity // self.disguises].partition("/")[2]
-            handed_in.setdefault(owner, []).append(self.handed_in(own))
-        return handed_in
+            owner = self.owners[identity // self.augmentations].partition("/")[2]
+            entries.setdefault(owner, []).append(self.submission_entry(own))
+        return entries
 
     # -- text --------------------------------------------------------------------------------------------------
 
     # An input is a JSON object: a task with train and test, or several tasks by name. It may stand on one line or on
     # many.
-
-    @classmethod
-    def stands_alone(cls, line: str) -> bool:
-        return line.startswith("{")
 
     @classmethod
     def blocks(cls, lines: Iterable[str], where: str) -> Iterator[Block]:
@@ -210,13 +210,9 @@ class Arc(Task):
             self._check_fit(riddle, f"{place}, task {riddle.name}")
         return riddles
 
-    def read_one(self, lines: Block, where: str) -> Tensor:
-        """Never: an input alone does not tell what to do."""
-        raise UserError(f"{where}, line {lines[0][0]}: a task to be told by demonstrations, expected `gram solve`")
-
-    def read_shown(self, lines: Block, where: str) -> list[Shown]:
+    def read_episodes(self, lines: Block, where: str) -> list[Episode]:
         return [
-            Shown(
+            Episode(
                 name=riddle.name,
                 demonstrations=self._canvases(riddle.demonstrations),
                 questions=self._canvases([(i, o) for i, o in riddle.tests]),

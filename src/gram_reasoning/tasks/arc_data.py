@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from gram_reasoning.errors import UserError
+from gram_reasoning.storage.cache import cache_folder, made
 from gram_reasoning.storage.files import write_whole
 from gram_reasoning.tasks.arc_canvas import COLORS, Grid
-from gram_reasoning.tasks.prepared import cache_folder
 
 LARGEST = 30
 """Longest side of a grid."""
@@ -139,10 +139,8 @@ def _combined(path: Path) -> list[Riddle]:
     for key, value in challenges.items():
         riddle, outputs = _riddle(key, value, str(path)), solutions[key]
         if not isinstance(outputs, list) or len(outputs) != len(riddle.tests):
-            told = f"{len(outputs)} outputs" if isinstance(outputs, list) else _kind(outputs)
-            raise UserError(
-                f"{solutions_path}, task {key}: {told}, expected {len(riddle.tests)}, as it has test inputs"
-            )
+            got = f"{len(outputs)} outputs" if isinstance(outputs, list) else _kind(outputs)
+            raise UserError(f"{solutions_path}, task {key}: {got}, expected {len(riddle.tests)}, as it has test inputs")
         grids = [grid(g, f"{solutions_path}, task {key}, test {i}") for i, g in enumerate(outputs, 1)]
         tests = tuple((test, output) for (test, _), output in zip(riddle.tests, grids, strict=True))
         riddles.append(Riddle(key, riddle.demonstrations, tests))
@@ -159,8 +157,8 @@ def riddles_of(value: Any, where: str, name: str) -> list[Riddle]:
 def _riddle(name: str, value: Any, where: str) -> Riddle:
     place = f"{where}, task {name}"
     if not isinstance(value, dict) or not {"train", "test"} <= value.keys():
-        told = f"an object with {', '.join(sorted(value)) or 'nothing'}" if isinstance(value, dict) else _kind(value)
-        raise UserError(f"{place}: {told[:80]}, expected a task: an object with train and test")
+        got = f"an object with {', '.join(sorted(value)) or 'nothing'}" if isinstance(value, dict) else _kind(value)
+        raise UserError(f"{place}: {got[:80]}, expected a task: an object with train and test")
     pairs: dict[str, list[tuple[Grid, Grid | None]]] = {"train": [], "test": []}
     for part, found in pairs.items():
         items = value[part]
@@ -173,19 +171,19 @@ def _riddle(name: str, value: Any, where: str) -> Riddle:
                 raise UserError(f"{here}: {_kind(item)}, expected an object with {' and '.join(sorted(needed))}")
             output = grid(item["output"], f"{here}, output") if "output" in item else None
             found.append((grid(item["input"], f"{here}, input"), output))
-    shown = tuple((i, o) for i, o in pairs["train"] if o is not None)
-    return Riddle(name, shown, tuple(pairs["test"]))
+    demonstrations = tuple((i, o) for i, o in pairs["train"] if o is not None)
+    return Riddle(name, demonstrations, tuple(pairs["test"]))
 
 
 def grid(value: Any, where: str) -> Grid:
     """A grid, checked."""
     if not isinstance(value, list) or not 1 <= len(value) <= LARGEST:
-        told = f"{len(value)} rows" if isinstance(value, list) else _kind(value)
-        raise UserError(f"{where}: {told}, expected a grid: a list of 1 to {LARGEST} rows")
+        got = f"{len(value)} rows" if isinstance(value, list) else _kind(value)
+        raise UserError(f"{where}: {got}, expected a grid: a list of 1 to {LARGEST} rows")
     for r, row in enumerate(value, 1):
         if not isinstance(row, list) or not 1 <= len(row) <= LARGEST:
-            told = f"{len(row)} cells" if isinstance(row, list) else _kind(row)
-            raise UserError(f"{where}, row {r}: {told}, expected a list of 1 to {LARGEST} colours")
+            got = f"{len(row)} cells" if isinstance(row, list) else _kind(row)
+            raise UserError(f"{where}, row {r}: {got}, expected a list of 1 to {LARGEST} colours")
         if len(row) != len(value[0]):
             raise UserError(f"{where}, row {r}: {len(row)} cells, expected {len(value[0])} as in the first row")
         for c, cell in enumerate(row, 1):
@@ -234,13 +232,8 @@ def _official(part: str, version: int) -> list[Riddle]:
     release = RELEASES["concept" if part == "concept" else f"arc{version}"]
     path = cache_folder() / f"{release.repository.split('/')[1].lower()}-{release.commit[:8]}-{part}.json"
     if not path.is_file():
-        content = _fetch(release, part)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{path.parent}: cannot be written ({error.strerror}), expected a folder for data; "
-                            "GRAM_CACHE_DIR names another") from error  # fmt: skip
-        write_whole(path, content)
+        made(path.parent)
+        write_whole(path, _fetch(release, part))
     value = load(path)
     if hashlib.sha256(_packed(value)).hexdigest() != release.sha256[part]:
         raise UserError(f"{path}: not the {part} set of {release.repository}; remove it to have it fetched again")

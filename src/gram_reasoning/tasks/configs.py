@@ -232,7 +232,7 @@ class SudokuGenerationConfig(TaskConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ArcConfig(TaskConfig):
-    """ARC-AGI: tell from a few demonstrations what to do with a grid. Demonstrations are learnt, test pairs never.
+    """ARC-AGI: learn from a few demonstrations what to do with a grid. Demonstrations are learnt, test pairs never.
 
     A set of tasks is `official`, `shipped` (five small ones of our own, as training set), `none`, a folder of JSON
     files with a task each, or a combined file NAME_challenges.json with its NAME_solutions.json beside it.
@@ -253,9 +253,9 @@ class ArcConfig(TaskConfig):
     canvas: int = 30
     """Side of the square on which grids lie; a task with a larger grid is refused."""
     augmentations: int = 1000
-    """Disguises of each task, one vector each: turned and mirrored, colours exchanged; the first is none."""
+    """Augmentations of each task, one vector each: turned and mirrored, colours exchanged; the first is none."""
     split_seed: int = 0
-    """Which disguises."""
+    """Which augmentations."""
     translate: bool = True
     """Train with grids at a random place of the canvas."""
     monitor: Literal["tests", "demonstrations"] = "tests"
@@ -303,4 +303,4 @@ class MNISTConfig(TaskConfig):
 
 CONFIGS = (NQueensConfig, GraphColoringConfig, SudokuConfig, SudokuGenerationConfig, MazeConfig, MNISTConfig, ArcConfig)
 KINDS: dict[str, type[TaskConfig]] = {config.kind: config for config in CONFIGS}
-"""Every kind of task and its config; `build.register` adds one of your own."""
+"""Every kind of task and its config; `build.register_task` adds one of your own."""

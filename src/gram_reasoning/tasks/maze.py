@@ -14,11 +14,13 @@ from torch import Tensor
 
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
-from gram_reasoning.tasks.base import Block, Problems
+from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.configs import LONGEST_SIDE, MazeConfig
 from gram_reasoning.tasks.maze_paths import flood, neighbours, path
+from gram_reasoning.tasks.pictures import Boards
 from gram_reasoning.tasks.prepared import with_counts
 from gram_reasoning.tasks.sources import SourcedTask, as_cells, csv_columns, read_text
+from gram_reasoning.tasks.text import Block, Text
 
 WALL, OPEN, START, GOAL, PATH = range(1, 6)
 CODE = {"#": WALL, "█": WALL, " ": OPEN, ".": OPEN, "_": OPEN, "S": START, "G": GOAL}
@@ -28,7 +30,7 @@ SQUARES_AT_ONCE = 2**17
 """Squares of the mazes that are drawn or walked together: what a processor's cache holds."""
 
 
-class Maze(SourcedTask):
+class Maze(SourcedTask, Text, Boards):
     """See MazeConfig."""
 
     name = "maze"
@@ -246,7 +248,7 @@ class Maze(SourcedTask):
 
 
 def _solid(line: str) -> str:
-    """A line as `Task.blocks` takes it: `#` begins a comment there, and spaces at the ends are dropped."""
+    """A line as `Text.blocks` takes it: `#` begins a comment there, and spaces at the ends are dropped."""
     line = line.rstrip("\r\n")
     if line.startswith("//") or "question" in line.split(","):
         return "#"

@@ -4,6 +4,7 @@ Tokens: 0 pad, 1 black, 2 white, row by row; the input is all pad. A pixel is wh
 There are no rules: what comes out is measured against the digits that there are (evaluation/images.py).
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,26 +13,28 @@ import torch
 from torch import Tensor
 
 from gram_reasoning.errors import UserError
-from gram_reasoning.tasks.base import PAD, Block, Problems, Task
+from gram_reasoning.tasks.base import PAD, Problems
 from gram_reasoning.tasks.configs import MNISTConfig
+from gram_reasoning.tasks.generation import Generation
 from gram_reasoning.tasks.mnist_data import find, read_part
+from gram_reasoning.tasks.pictures import Images
 from gram_reasoning.tasks.prepared import file_sha256, prepared
-from gram_reasoning.tasks.sources import SPLITS
+from gram_reasoning.tasks.text import rows_of
 
 BLACK, WHITE = 1, 2
+SYMBOLS = "?.#"
+"""How each token is written."""
 
 
-class MNIST(Task):
-    """See MNISTConfig. Every split has one problem, the empty image; its solutions are the split's images."""
+class MNIST(Generation, Images):
+    """See MNISTConfig. The input is the empty image; its solutions are the split's images."""
 
     name = "mnist"
 
     def __init__(self, config: MNISTConfig) -> None:
         super().__init__(config)
-        self.size = self.columns = config.size
+        self.size = config.size
         self.length, self.vocab = config.size**2, WHITE + 1
-        self.symbols = ("?", ".", "#")
-        self._splits: dict[str, Problems] = {}
 
     def blank(self) -> Tensor:
         return torch.full((self.length,), PAD)
@@ -44,27 +47,17 @@ class MNIST(Task):
         del inputs
         return answers.clamp(min=BLACK)
 
-    def read_one(self, lines: Block, where: str) -> Tensor:
-        place = f"{where}, line {lines[0][0]}"
-        raise UserError(f"{place}: a model that generates images takes none, expected `gram generate`")
-
-    def split(self, name: str) -> Problems:
-        if name not in SPLITS:
-            raise UserError(f"unknown split {name!r}, expected one of {', '.join(SPLITS)}")
-        if name not in self._splits:
-            settings = {"task": self.name, "split": name, **asdict(self.config)}
-            if self.config.source != "drawn":
-                part = "t10k" if name == "test" else "train"
-                files = (find(self.config, f"{part}-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1"))
-                settings |= {"source": [file_sha256(file) for file in files]}
-            self._splits[name] = prepared(f"{self.name}-{name}", settings, lambda: self._make(name))
-        return self._splits[name]
+    def make_split(self, name: str) -> Problems:
+        settings = {"task": self.name, "split": name, **asdict(self.config)}
+        if self.config.source != "drawn":
+            part = "t10k" if name == "test" else "train"
+            files = (find(self.config, f"{part}-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1"))
+            settings |= {"source": [file_sha256(file) for file in files]}
+        return prepared(f"{self.name}-{name}", settings, lambda: self._make(name))
 
     def _make(self, name: str) -> Problems:
         images = torch.from_numpy(np.where(self.greyscale(name)[0] >= 128, WHITE, BLACK).astype(np.uint8)).flatten(1)
-        one = torch.tensor([len(images)])
-        blank = self.blank()[None].to(torch.uint8)
-        return Problems(blank, images, torch.arange(len(images)), torch.zeros_like(one), one, complete=False)
+        return Problems.of_one_input(self.blank(), images, complete=False)
 
     def greyscale(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """The images (M, size, size) uint8 of a split with their labels (M,).
@@ -96,6 +89,12 @@ class MNIST(Task):
             "white": float((images == WHITE).float().mean()),
             "white_in_training": float((self.split("train").solutions == WHITE).float().mean()),
         }
+
+    def format(self, tokens: Sequence[int]) -> str:
+        return "\n".join(" ".join(row) for row in rows_of(tokens, SYMBOLS, self.size))
+
+    def compact(self, tokens: Sequence[int]) -> str:
+        return "/".join(rows_of(tokens, SYMBOLS, self.size))
 
     def image(self, tokens: Tensor) -> Tensor:
         return (tokens == WHITE).float().unflatten(-1, (self.size, self.size))

@@ -12,9 +12,9 @@ import torch
 
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
+from gram_reasoning.storage.cache import cache_folder, made
 from gram_reasoning.storage.files import write_whole
 from gram_reasoning.tasks.configs import MNISTConfig
-from gram_reasoning.tasks.prepared import cache_folder
 
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 MD5 = {  # as published beside the files
@@ -43,8 +43,8 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     if len(raw) < start or raw[:4] != bytes((0, 0, 8, dimensions)):
         raise UserError(f"{path}: begins with {raw[:4].hex() or 'nothing'}, expected 0000080{dimensions}, an IDX file")
     shape = tuple(int(n) for n in np.frombuffer(raw, ">u4", dimensions, 4))
-    held, told = len(raw) - start, int(np.prod(shape, dtype=object))
-    if held != told:
+    held, promised = len(raw) - start, int(np.prod(shape, dtype=object))
+    if held != promised:
         size = " x ".join(map(str, shape))
         raise UserError(f"{path}: truncated or damaged: {held} bytes of data, expected {size}")
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
@@ -60,6 +60,7 @@ def find(config: MNISTConfig, name: str) -> Path:
         raise UserError(f"--task.source {folder}: no {name} or {name}.gz there, expected the four files of MNIST")
     path = cache_folder() / "mnist" / f"{name}.gz"
     if not path.is_file():
+        made(path.parent)
         try:
             with urllib.request.urlopen(f"{MIRROR}{name}.gz", timeout=60) as answer:
                 content = answer.read()
@@ -68,7 +69,6 @@ def find(config: MNISTConfig, name: str) -> Path:
                 f"{MIRROR}{name}.gz: not in the cache, and cannot be had ({error}); expected a network, or the folder "
                 "of MNIST's four files as --task.source FOLDER"
             ) from error
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
     if (found := hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()) != MD5[path.name]:
         raise UserError(f"{path}: damaged (MD5 {found}, expected {MD5[path.name]}); remove it to have it fetched again")
@@ -84,8 +84,8 @@ def read_part(config: MNISTConfig, part: str) -> tuple[np.ndarray, np.ndarray]:
         labels = read_idx(find(config, f"{part}-labels-idx1-ubyte"), 1)
         if images.shape[1:] != (SIDE, SIDE) or len(images) != len(labels) or (labels > 9).any():
             size = f"{len(images)} images of {images.shape[1]} x {images.shape[2]}"
-            told = f"{size} and {len(labels)} labels, expected images of 28 x 28 with a label from 0 to 9 each"
-            raise UserError(f"{config.source}, {part}: {told}")
+            found = f"{size} and {len(labels)} labels, expected images of 28 x 28 with a label from 0 to 9 each"
+            raise UserError(f"{config.source}, {part}: {found}")
     step = SIDE // config.size
     pooled = images.reshape(-1, config.size, step, config.size, step).mean((2, 4))
     return np.round(pooled).astype(np.uint8), labels

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from gram_reasoning.errors import UserError
-from gram_reasoning.tasks.base import Block, Problems
+from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.configs import NQueensConfig
 from gram_reasoning.tasks.splits import HeldOutTask
+from gram_reasoning.tasks.text import Block, BoardText
 
 EMPTY, QUEEN = 1, 2
 
@@ -45,7 +46,7 @@ def _complete(given: tuple[int, ...]):
     yield from place(0, 0, 0, 0)
 
 
-class NQueens(HeldOutTask):
+class NQueens(HeldOutTask, BoardText):
     """See NQueensConfig."""
 
     name = "nqueens"
@@ -149,7 +150,7 @@ class NQueens(HeldOutTask):
         mark = next((mark for mark in ",/" if mark in line), None)
         size = line.count(mark) + 1 if mark else len("".join(line.split()))
         if size in range(4, 13):
-            cls(NQueensConfig(size=size)).read_one(lines, where)  # a misshapen board is told as such
+            cls(NQueensConfig(size=size)).read_one(lines, where)  # a misshapen board is refused as such
         return f"{cls.name}{size}"
 
     @property
@@ -160,15 +161,15 @@ class NQueens(HeldOutTask):
         """The tokens of a board from the column of each row's queen."""
         if len(columns) != self.size:
             raise UserError(f"{place}: {len(columns)} columns, expected one for each of {self.size} rows")
-        known = {".": None, **{str(c): c - 1 for c in range(1, self.size + 1)}}
+        column_of = {".": None, **{str(c): c - 1 for c in range(1, self.size + 1)}}
         tokens = torch.full((self.length,), EMPTY)
         for r, column in enumerate(map(str.strip, columns)):
-            if column not in known:
+            if column not in column_of:
                 raise UserError(
                     f"{place}, row {r + 1}: {column!r}, expected the column of its queen, 1 to {self.size}, "
                     "or . for an open row"
                 )
-            if (c := known[column]) is not None:
+            if (c := column_of[column]) is not None:
                 tokens[r * self.size + c] = QUEEN
         return tokens
 

@@ -6,7 +6,6 @@ A folder without a manifest is unfinished and is made again; one whose data do n
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,12 @@ import safetensors.torch
 import torch
 
 from gram_reasoning.errors import UserError
+from gram_reasoning.storage.cache import cache_folder, made
 from gram_reasoning.storage.files import write_whole
 from gram_reasoning.tasks.base import Problems
 
 FORMAT = 1
 TENSORS = ("inputs", "solutions", "members", "first", "count")
-
-
-def cache_folder() -> Path:
-    """GRAM_CACHE_DIR, or the user's cache."""
-    given = os.environ.get("GRAM_CACHE_DIR")
-    return Path(given) if given else Path.home() / ".cache" / "gram-reasoning"
 
 
 def prepared(name: str, settings: dict[str, Any], make: Callable[[], Problems]) -> Problems:
@@ -43,6 +37,7 @@ def prepared(name: str, settings: dict[str, Any], make: Callable[[], Problems]) 
     folder = cache_folder() / f"{name}-{digest[:16]}"
     if (folder / "manifest.json").exists():
         return _read(folder, settings)
+    made(folder)  # refused before the work
     problems = make()
     _write(folder, settings, problems)
     return problems
@@ -63,11 +58,6 @@ def _write(folder: Path, settings: dict[str, Any], problems: Problems) -> None:
         "inputs_sha256": hashlib.sha256(problems.inputs.numpy().tobytes()).hexdigest(),
         "data_sha256": hashlib.sha256(data).hexdigest(),
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror}), expected a folder for prepared data; "
-                        "GRAM_CACHE_DIR names another") from error  # fmt: skip
     write_whole(folder / "data.safetensors", data)
     write_whole(folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
 

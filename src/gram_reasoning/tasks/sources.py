@@ -8,7 +8,6 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,11 +16,9 @@ from gram_reasoning.tasks.base import Problems, Task
 from gram_reasoning.tasks.prepared import file_sha256, prepared
 from gram_reasoning.tasks.splits import hashed, row_codes
 
-SPLITS = ("train", "validation", "test")
-
 
 class SourcedTask(Task):
-    """A task with a `task_configs.SourceConfig`. Here puzzles are rows of cells (M, cells) uint8, as `read_file` says.
+    """A task with a `configs.SourceConfig`. Here puzzles are rows of cells (M, cells) uint8, as `read_file` says.
 
     Training puzzles come in an order that a hash of the puzzle gives: first those of the validation split, then those
     of the training split; what is in the test source is left out of both.
@@ -29,10 +26,6 @@ class SourcedTask(Task):
 
     hub: str
     """The public set on the Hub: a file train.csv and a file test.csv."""
-
-    def __init__(self, config: Any) -> None:
-        super().__init__(config)
-        self._splits: dict[str, Problems] = {}
 
     @abstractmethod
     def read_file(self, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -50,15 +43,11 @@ class SourcedTask(Task):
     def solved(self, questions: np.ndarray, answers: np.ndarray | None, source: str) -> Problems:
         """The puzzles with their solutions; given answers are checked."""
 
-    def split(self, name: str) -> Problems:
-        if name not in SPLITS:
-            raise UserError(f"unknown split {name!r}, expected one of {', '.join(SPLITS)}")
-        if name not in self._splits:
-            files = {part: self._file(part) for part in ("train", "test")}
-            sums = {part: file_sha256(path) for part, path in files.items() if path is not None}
-            settings = {"task": self.name, "split": name, **asdict(self.config), "sha256": sums, "augment": None}
-            self._splits[name] = prepared(f"{self.name}-{name}", settings, lambda: self._make(name, files))
-        return self._splits[name]
+    def make_split(self, name: str) -> Problems:
+        files = {part: self._file(part) for part in ("train", "test")}
+        sums = {part: file_sha256(path) for part, path in files.items() if path is not None}
+        settings = {"task": self.name, "split": name, **asdict(self.config), "sha256": sums, "augment": None}
+        return prepared(f"{self.name}-{name}", settings, lambda: self._make(name, files))
 
     def _file(self, part: str) -> Path | None:
         """The file of a part's puzzles; None if they are generated."""

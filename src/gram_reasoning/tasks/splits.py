@@ -1,6 +1,7 @@
 """Which inputs are held out: a seeded hash of the input itself decides, not the order in which it was found."""
 
 from abc import abstractmethod
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,10 +15,6 @@ from gram_reasoning.tasks.configs import SplitConfig
 class HeldOutTask(Task):
     """A task that makes all its problems itself and holds some out; its config is a SplitConfig."""
 
-    def __init__(self, config: SplitConfig) -> None:
-        super().__init__(config)
-        self._splits: dict[str, Problems] = {}
-
     @abstractmethod
     def problems(self) -> Problems:
         """All distinct inputs with their solutions, of every split together."""
@@ -26,14 +23,14 @@ class HeldOutTask(Task):
         """An integer for each input (M,); inputs of one code come into one split."""
         return row_codes(problems.inputs.numpy()).view(np.int64)
 
-    def split(self, name: str) -> Problems:
-        if not self._splits:
-            problems = self.problems()
-            parts = split_by_code(self.codes(problems), self.config)
-            self._splits = {part: problems.subset(index) for part, index in parts.items()}
-        if name not in self._splits:
-            raise UserError(f"unknown split {name!r}, expected one of {', '.join(self._splits)}")
-        return self._splits[name]
+    @cached_property
+    def _parts(self) -> dict[str, Problems]:
+        problems = self.problems()
+        parts = split_by_code(self.codes(problems), self.config)
+        return {part: problems.subset(index) for part, index in parts.items()}
+
+    def make_split(self, name: str) -> Problems:
+        return self._parts[name]
 
 
 def split_by_code(codes: np.ndarray, config: SplitConfig) -> dict[str, Tensor]:

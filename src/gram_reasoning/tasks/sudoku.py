@@ -14,9 +14,11 @@ from torch import Tensor
 
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
-from gram_reasoning.tasks.base import Block, Problems, Task
+from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.configs import SudokuConfig
+from gram_reasoning.tasks.pictures import Boards
 from gram_reasoning.tasks.sources import SourcedTask
+from gram_reasoning.tasks.text import Block, Text, Written
 
 BLANK, ONE = 1, 2
 BLANKS = ".0_*"
@@ -24,8 +26,8 @@ COUNT_LIMIT = 10_000
 """Solutions of a puzzle are counted no further: an empty board has more than 10^21."""
 
 
-class SudokuBoards(Task):
-    """Rules, symmetries and text of boards; what is asked about them is a subclass's matter."""
+class SudokuBoards(Written, Boards):
+    """Rules, symmetries and pictures of boards; what is asked about them is a subclass's matter."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -75,6 +77,74 @@ class SudokuBoards(Task):
         digits = noise.permutation(noise.keys(0, "digits", key), n) + ONE
         fixed = torch.arange(ONE, device=key.device).expand(len(key), ONE)
         return cells, torch.cat([fixed, digits], 1)
+
+    # -- written and drawn -------------------------------------------------------------------------------------
+
+    def cells(self, tokens: Sequence[int]) -> list[list[str]]:
+        n = self.size
+        symbols = [str(t - ONE + 1) if t >= ONE else "" for t in tokens]
+        return [symbols[i : i + n] for i in range(0, self.length, n)]
+
+    def format(self, tokens: Sequence[int]) -> str:
+        box = self.box
+        lines = []
+        for r, row in enumerate(self.cells(tokens)):
+            if r and r % box == 0:
+                lines.append("+".join("-" * (2 * box + (0 < i < box - 1) + (box == 2 and i == 1)) for i in range(box)))
+            parts = [" ".join(cell or "." for cell in row[i : i + box]) for i in range(0, self.size, box)]
+            lines.append(" | ".join(parts))
+        return "\n".join(lines)
+
+    def compact(self, tokens: Sequence[int]) -> str:
+        return "".join(cell or "." for row in self.cells(tokens) for cell in row)
+
+    def digits(self, tokens: Tensor) -> np.ndarray:
+        """Boards (M, L) of tokens as the solver takes them: digits, 0 for a blank."""
+        return (tokens - BLANK).clamp(min=0).to(torch.uint8).cpu().numpy()
+
+
+class Sudoku(SudokuBoards, SourcedTask, Text):
+    """Solving puzzles. See SudokuConfig."""
+
+    name = "sudoku"
+    hub = "sapientinc/sudoku-extreme"
+    count_limit = COUNT_LIMIT
+
+    def __init__(self, config: SudokuConfig) -> None:
+        super().__init__(config)
+
+    def count_solutions(self, tokens: Sequence[int]) -> int:
+        from gram_reasoning.tasks import sudoku_solver
+
+        puzzle = self.digits(torch.tensor([tokens]))
+        return int(sudoku_solver.solve(puzzle, COUNT_LIMIT)[0][0])
+
+    def augment(self, inputs: Tensor, solutions: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.config.augment:
+            return inputs, solutions
+        cells, tokens = self.symmetry(key)
+        both = torch.cat([inputs[:, None], solutions], 1)  # (B, 1 + K, L)
+        moved = both.gather(2, cells[:, None].expand_as(both))
+        renamed = tokens.gather(1, moved.flatten(1)).view_as(moved)
+        return renamed[:, 0], renamed[:, 1:]
+
+    # -- data --------------------------------------------------------------------------------------------------
+
+    def read_file(self, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+        from gram_reasoning.tasks import sudoku_data
+
+        return sudoku_data.read_file(path, self.size)
+
+    def generate(self, number: int) -> np.ndarray:
+        from gram_reasoning.tasks import sudoku_data
+
+        c = self.config
+        return sudoku_data.generated(number, self.size, c.blanks, c.difficulty, c.split_seed)
+
+    def solved(self, questions: np.ndarray, answers: np.ndarray | None, source: str) -> Problems:
+        from gram_reasoning.tasks import sudoku_data
+
+        return sudoku_data.solved(questions, answers, source)
 
     # -- text --------------------------------------------------------------------------------------------------
 
@@ -135,72 +205,6 @@ class SudokuBoards(Task):
         cells = _one_line(row, 81)
         side = {16: 4, 81: 9}.get(len(cells), len(cells.split("/")[0]))
         return f"{cls.name}{side}"
-
-    def cells(self, tokens: Sequence[int]) -> list[list[str]]:
-        n = self.size
-        symbols = [str(t - ONE + 1) if t >= ONE else "" for t in tokens]
-        return [symbols[i : i + n] for i in range(0, self.length, n)]
-
-    def format(self, tokens: Sequence[int]) -> str:
-        box = self.box
-        lines = []
-        for r, row in enumerate(self.cells(tokens)):
-            if r and r % box == 0:
-                lines.append("+".join("-" * (2 * box + (0 < i < box - 1) + (box == 2 and i == 1)) for i in range(box)))
-            parts = [" ".join(cell or "." for cell in row[i : i + box]) for i in range(0, self.size, box)]
-            lines.append(" | ".join(parts))
-        return "\n".join(lines)
-
-    def compact(self, tokens: Sequence[int]) -> str:
-        return "".join(cell or "." for row in self.cells(tokens) for cell in row)
-
-    def digits(self, tokens: Tensor) -> np.ndarray:
-        """Boards (M, L) of tokens as the solver takes them: digits, 0 for a blank."""
-        return (tokens - BLANK).clamp(min=0).to(torch.uint8).cpu().numpy()
-
-
-class Sudoku(SudokuBoards, SourcedTask):
-    """Solving puzzles. See SudokuConfig."""
-
-    name = "sudoku"
-    hub = "sapientinc/sudoku-extreme"
-    count_limit = COUNT_LIMIT
-
-    def __init__(self, config: SudokuConfig) -> None:
-        super().__init__(config)
-
-    def count_solutions(self, tokens: Sequence[int]) -> int:
-        from gram_reasoning.tasks import sudoku_solver
-
-        puzzle = self.digits(torch.tensor([tokens]))
-        return int(sudoku_solver.solve(puzzle, COUNT_LIMIT)[0][0])
-
-    def augment(self, inputs: Tensor, solutions: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        if not self.config.augment:
-            return inputs, solutions
-        cells, tokens = self.symmetry(key)
-        both = torch.cat([inputs[:, None], solutions], 1)  # (B, 1 + K, L)
-        moved = both.gather(2, cells[:, None].expand_as(both))
-        renamed = tokens.gather(1, moved.flatten(1)).view_as(moved)
-        return renamed[:, 0], renamed[:, 1:]
-
-    # -- data --------------------------------------------------------------------------------------------------
-
-    def read_file(self, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-        from gram_reasoning.tasks import sudoku_data
-
-        return sudoku_data.read_file(path, self.size)
-
-    def generate(self, number: int) -> np.ndarray:
-        from gram_reasoning.tasks import sudoku_data
-
-        c = self.config
-        return sudoku_data.generated(number, self.size, c.blanks, c.difficulty, c.split_seed)
-
-    def solved(self, questions: np.ndarray, answers: np.ndarray | None, source: str) -> Problems:
-        from gram_reasoning.tasks import sudoku_data
-
-        return sudoku_data.solved(questions, answers, source)
 
 
 def _cells(line: str) -> str:

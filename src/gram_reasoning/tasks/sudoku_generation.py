@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from gram_reasoning import noise
-from gram_reasoning.errors import UserError
-from gram_reasoning.tasks.base import Block, Problems
+from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.configs import SudokuGenerationConfig
+from gram_reasoning.tasks.generation import Puzzles
 from gram_reasoning.tasks.prepared import prepared
-from gram_reasoning.tasks.sources import SPLITS, order
+from gram_reasoning.tasks.sources import order
 from gram_reasoning.tasks.sudoku import BLANK, ONE, SudokuBoards
 
 BOARDS_4 = 288
@@ -21,31 +21,22 @@ HELD_OUT = 1000
 """Boards of 9x9 whose likelihood is watched in training."""
 
 
-class SudokuGeneration(SudokuBoards):
-    """See SudokuGenerationConfig. Every split has one problem, the blank board; its solutions are the known boards."""
+class SudokuGeneration(SudokuBoards, Puzzles):
+    """See SudokuGenerationConfig. The input is the blank board; its solutions are the known boards."""
 
     name = "sudoku-generation"
 
     def __init__(self, config: SudokuGenerationConfig) -> None:
         super().__init__(config)
         self.boards = config.boards or (BOARDS_4 if config.size == 4 else 50_000)
-        self._splits: dict[str, Problems] = {}
 
     def blank(self) -> Tensor:
         return torch.full((self.length,), BLANK)
 
-    def read_one(self, lines: Block, where: str) -> Tensor:
-        place = f"{where}, line {lines[0][0]}"
-        raise UserError(f"{place}: a model that generates boards takes none, expected --task sudoku or `gram generate`")
-
-    def split(self, name: str) -> Problems:
-        if name not in SPLITS:
-            raise UserError(f"unknown split {name!r}, expected one of {', '.join(SPLITS)}")
+    def make_split(self, name: str) -> Problems:
         part = "train" if name == "train" or self.size == 4 else "held out"
-        if part not in self._splits:
-            settings = {"task": self.name, "part": part, **asdict(self.config)}
-            self._splits[part] = prepared(f"{self.name}-{part[:5]}", settings, lambda: self._make(part))
-        return self._splits[part]
+        settings = {"task": self.name, "part": part, **asdict(self.config)}
+        return prepared(f"{self.name}-{part[:5]}", settings, lambda: self._make(part))
 
     def _make(self, part: str) -> Problems:
         """Of 9x9 random boards; of 4x4 all there are, or so many in a random order, in every split."""
@@ -60,11 +51,7 @@ class SudokuGeneration(SudokuBoards):
             keys = noise.keys(self.config.split_seed, "sudoku boards", ids).numpy().view(np.uint64)
             boards = sudoku_solver.random_boards(keys, 9)
         solutions = torch.from_numpy(boards + np.uint8(ONE - 1))
-        number = torch.tensor([len(solutions)])
-        blank = self.blank()[None].to(torch.uint8)
-        return Problems(
-            blank, solutions, torch.arange(len(solutions)), torch.zeros_like(number), number, len(boards) == BOARDS_4
-        )
+        return Problems.of_one_input(self.blank(), solutions, complete=len(boards) == BOARDS_4)
 
     def measures(self, answers: Tensor, problems: Problems) -> dict[str, Any]:
         """Validity, how many valid boards differ, and how many are new; of 4x4 also how evenly they are spread."""
@@ -94,12 +81,12 @@ class SudokuGeneration(SudokuBoards):
             }
         return result
 
-    def to_puzzles(self, boards: Tensor, key: Tensor) -> Tensor:
-        """Clues taken away from each valid board (B, L), in an order drawn from its key, down to a unique solution."""
+    def to_puzzles(self, answers: Tensor, key: Tensor) -> Tensor:
+        """Clues taken away from each board, in an order drawn from its key, down to a unique solution."""
         from gram_reasoning.tasks import sudoku_solver
 
-        every = np.full(len(boards), self.length)
-        puzzles = sudoku_solver.dig(self.digits(boards), key.numpy().view(np.uint64), every)
+        every = np.full(len(answers), self.length)
+        puzzles = sudoku_solver.dig(self.digits(answers), key.numpy().view(np.uint64), every)
         return torch.from_numpy(puzzles).long() + BLANK
 
 

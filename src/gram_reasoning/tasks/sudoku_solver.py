@@ -4,7 +4,10 @@ Compiled by numba. Candidates of a cell are bits; a placement is propagated thro
 cell with fewest candidates is branched on. Boards are rows of digits, 0 for a blank.
 """
 
+import os
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numba
 import numpy as np
@@ -63,7 +66,27 @@ _BITS = np.array([bin(mask).count("1") for mask in range(1 << 9)])
 """How many bits a mask has."""
 
 
-@numba.njit(cache=True)
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function when it is first called, and keep the machine code for the next process.
+
+    It is kept where numba keeps it (NUMBA_CACHE_DIR, beside the source, the user's cache); if none of these can be
+    written in GRAM_CACHE_DIR; else nowhere, and every process compiles anew, for some seconds.
+    """
+    settings: Any = numba.config  # pyright: ignore[reportPrivateImportUsage] - named so in its documentation
+    own = settings.CACHE_DIR
+    for folder in (own, os.environ.get("GRAM_CACHE_DIR")):
+        settings.CACHE_DIR = folder or own  # read while a function is wrapped
+        try:
+            return numba.njit(cache=True)(function)
+        except RuntimeError as error:
+            if "cannot cache" not in str(error):
+                raise
+        finally:
+            settings.CACHE_DIR = own
+    return numba.njit(function)
+
+
+@compiled
 def _next(state):
     """One step of splitmix64: the new state and 64 random bits."""
     state = state + np.uint64(0x9E3779B97F4A7C15)
@@ -72,7 +95,7 @@ def _next(state):
     return state, z ^ (z >> np.uint64(31))
 
 
-@numba.njit(cache=True)
+@compiled
 def _follow(candidates, peers, queue, tail):
     """Take the digits of the `tail` fixed cells in the queue, and of all that this fixes, from their peers.
 
@@ -96,7 +119,7 @@ def _follow(candidates, peers, queue, tail):
     return True
 
 
-@numba.njit(cache=True)
+@compiled
 def _propagate(candidates, units, peers, queue, tail):
     """Follow fixed cells, then fix digits that fit one cell of a unit only, until nothing changes.
 
@@ -131,7 +154,7 @@ def _propagate(candidates, units, peers, queue, tail):
     return True
 
 
-@numba.njit(cache=True)
+@compiled
 def _start(puzzle, candidates, units, peers, queue):
     """Candidates from the clues; False on a contradiction."""
     size = units.shape[1]
@@ -161,7 +184,7 @@ def _start(puzzle, candidates, units, peers, queue):
     return _propagate(candidates, units, peers, queue, tail)
 
 
-@numba.njit(cache=True)
+@compiled
 def _branch_cell(candidates, peers):
     """The open cell with fewest candidates, and among those with most open peers; -1 if none is open."""
     best, fewest, most = -1, 99, -1
@@ -179,7 +202,7 @@ def _branch_cell(candidates, peers):
     return best
 
 
-@numba.njit(cache=True)
+@compiled
 def _search(puzzle, units, peers, limit, found, key):
     """Depth-first search: the number of solutions up to `limit`, and of guesses.
 
@@ -227,7 +250,7 @@ def _search(puzzle, units, peers, limit, found, key):
         consistent = _propagate(stack[depth], units, peers, queue, 1)
 
 
-@numba.njit(cache=True)
+@compiled
 def _solve_many(puzzles, units, peers, limit):
     M, cells = puzzles.shape
     number, guesses = np.zeros(M, np.int64), np.zeros(M, np.int64)
@@ -237,7 +260,7 @@ def _solve_many(puzzles, units, peers, limit):
     return number, first, guesses
 
 
-@numba.njit(cache=True)
+@compiled
 def _fill_many(keys, units, peers):
     boards = np.zeros((len(keys), units.shape[1] ** 2), np.uint8)
     blank = np.zeros(units.shape[1] ** 2, np.uint8)
@@ -246,7 +269,7 @@ def _fill_many(keys, units, peers):
     return boards
 
 
-@numba.njit(cache=True)
+@compiled
 def _dig_many(boards, keys, blanks, units, peers):
     M, cells = boards.shape
     puzzles = boards.copy()

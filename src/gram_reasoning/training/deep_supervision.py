@@ -5,16 +5,32 @@ fixed batch shape (`where`, never a resize). Every choice is keyed by (seed, pur
 depend on the process or on the part of the batch that a slot falls into.
 """
 
-import dataclasses
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from gram_reasoning import noise
+from gram_reasoning import noise, trees
 from gram_reasoning.config import TrainConfig
-from gram_reasoning.models.base import RecursiveModel
+from gram_reasoning.models.base import Model
 from gram_reasoning.tasks.base import PAD, Problems, Task, learnt
-from gram_reasoning.types import IGNORE, Batch, LatentState, SlotState, StepOutput
+from gram_reasoning.tasks.demonstrations import Demonstrations
+from gram_reasoning.types import IGNORE, Batch, StepOutput
+
+
+class Stay(NamedTuple):
+    """How long each slot stays with its example."""
+
+    steps: Tensor  # supervision steps done (B,)
+    limit: Tensor  # it leaves after this many (B,)
+    may_halt_from: Tensor  # it may halt from this step on (B,)
+    done: Tensor  # its trajectory is over; it waits for the rest of its group (B,) bool
+
+    def after_step(self, sure: Tensor) -> "Stay":
+        """One step later, given which slots halt if they may (B,) bool."""
+        steps = self.steps + 1
+        done = self.done | (steps >= self.limit) | (sure & (steps >= self.may_halt_from))
+        return self._replace(steps=steps, done=done)
 
 
 class Slots:
@@ -24,9 +40,7 @@ class Slots:
         slot_ids: global numbers of these slots (B,); groups of `trajectories_per_input` share an input.
     """
 
-    def __init__(
-        self, config: TrainConfig, task: Task, problems: Problems, model: RecursiveModel, slot_ids: Tensor
-    ) -> None:
+    def __init__(self, config: TrainConfig, task: Task, problems: Problems, model: Model, slot_ids: Tensor) -> None:
         self.config, self.task, self.problems, self.model = config, task, problems, model
         self.ids = slot_ids
         self.groups = slot_ids // config.trajectories_per_input
@@ -34,19 +48,21 @@ class Slots:
         # Prior groups are spread evenly: group g is one where the running share passes a whole number. The share is
         # a fraction of 2^20, since it must come out the same everywhere.
         share = round(config.prior_share * 2**20)
-        self.is_posterior = (self.groups + 1) * share // 2**20 == self.groups * share // 2**20
+        self.is_guided = (self.groups + 1) * share // 2**20 == self.groups * share // 2**20
         self.last_pair = problems.count.cumsum(0)  # number of pairs up to each input
         self.example = torch.zeros(rows, dtype=torch.int64, device=device)
         self.drawn = torch.zeros(rows, dtype=torch.int64, device=device)
-        self.state = model.initial_slots(rows)
+        self.carry = model.initial_carry(rows)
+        start = torch.zeros(rows, dtype=torch.int64, device=device)
+        self.stay = Stay(start, start + model.supervision_steps, start + 1, start > 0)
         self.leaving = torch.ones(rows, dtype=torch.bool, device=device)
-        # How long prior slots stayed lately, by number of steps: what posterior slots may draw their stay from.
+        # How long prior slots stayed lately, by number of steps: what guided slots may draw their stay from.
         self.stays = torch.zeros(model.supervision_steps, device=device)
         self.stays[-1] = 1.0
 
     @property
     def target_entropy(self) -> float:
-        """H(y|x) = E[ln n] over the examples that slots draw, in nats."""
+        """H(y|x) = E[ln n] over the examples that slots draw."""
         n = self.problems.count.double()
         weight = n if self.config.examples == "pairs" else torch.ones_like(n)
         return float((weight * n.log()).sum() / weight.sum())
@@ -67,10 +83,10 @@ class Slots:
 
         longest = self.model.supervision_steps
         limit = torch.full((rows,), longest, device=self.ids.device)
-        if c.posterior_stay == "drawn":
+        if c.guided_stay == "drawn":
             position = noise.uniform(noise.keys(c.seed, "stay", self.groups, step))
             stay = 1 + torch.searchsorted(self.stays.cumsum(0) / self.stays.sum(), position).clamp(max=longest - 1)
-            limit = torch.where(self.is_posterior, stay, limit)
+            limit = torch.where(self.is_guided, stay, limit)
         may_halt_from = torch.full((rows,), 1 if c.halting else longest + 1, device=self.ids.device)
         if c.halting:  # some must go on for a while, so that the halt head sees what thinking longer brings
             random_from = 2 + noise.choice(noise.keys(c.seed, "explore", self.groups, step), max(1, longest - 1))
@@ -80,47 +96,41 @@ class Slots:
         if step == 0:  # desynchronise: without this all slots would enter and leave together for ever
             first = 1 + noise.choice(noise.keys(c.seed, "first stay", self.groups, 0), longest)
             limit = first
-        fresh, old = self.model.initial_slots(rows), self.state
-        column = self.leaving[:, None, None]
-        self.state = SlotState(
-            latent=old.latent.where(self.leaving, fresh.latent),
-            steps=torch.where(self.leaving, fresh.steps, old.steps),
-            limit=torch.where(self.leaving, limit, old.limit),
-            may_halt_from=torch.where(self.leaving, may_halt_from, old.may_halt_from),
-            done=torch.where(self.leaving, fresh.done, old.done),
-            registers=torch.where(column, fresh.registers, old.registers),
-        )
+        entered = Stay(torch.zeros_like(limit), limit, may_halt_from, torch.zeros_like(self.leaving))
+        self.stay = trees.where(self.leaving, entered, self.stay)
+        self.carry = trees.where(self.leaving, self.model.initial_carry(rows), self.carry)
 
-    def part(self, rows: slice, step: int) -> tuple[Batch, SlotState, "SlotReferee"]:
-        """The slots `rows` as one batch, with the state they carry and their referee."""
+    def part(self, rows: slice, step: int) -> tuple[Batch, Any, "SlotReferee"]:
+        """The slots `rows` as one batch, with what they carry and their referee."""
         index = self.example[rows]
         inputs, solution = self.seen(rows, step, self.problems.solution(index, self.drawn[rows])[:, None])
-        is_open = self.problems.count[index] > 1
+        is_open = self.problems.is_open(index)
         number = self.identity(rows, step)
         vector = None
         if number is not None and self.model.identities is not None:
             vector = self.model.identities(number).requires_grad_()
-        batch = Batch(inputs, learnt(solution[:, 0]), self.is_posterior[rows], is_open, vector)
-        return batch, _map_state(lambda t: t[rows], self.state), SlotReferee(self, batch, rows, step)
+        batch = Batch(inputs, learnt(solution[:, 0]), self.is_guided[rows], is_open, self.stay.steps[rows], vector)
+        return batch, trees.over(lambda t: t[rows], self.carry), SlotReferee(self, batch, rows, step)
 
     def identity(self, rows: slice, step: int) -> Tensor | None:
-        """The number of each slot's identity: its owner in a random disguise, kept until the slot leaves."""
-        if self.problems.identity is None:
+        """The number of each slot's identity: its owner in a random augmentation, kept until the slot leaves."""
+        if not isinstance(self.task, Demonstrations) or self.problems.identity is None:
             return None
+        # The purpose decides the draws, so it keeps its old word.
         key = noise.keys(self.config.seed, "disguise", self.augmentation_keys(rows, step))
-        return self.problems.identity[self.example[rows]] + noise.choice(key, self.task.disguises)
+        return self.problems.identity[self.example[rows]] + noise.choice(key, self.task.augmentations)
 
     def seen(self, rows: slice, step: int, solutions: Tensor) -> tuple[Tensor, Tensor]:
-        """The inputs (B, L) and the given solutions (B, K, L) as the slots see them: disguised and augmented."""
+        """The inputs (B, L) and the given solutions (B, K, L) as the slots see them: augmented."""
         inputs = self.problems.inputs[self.example[rows]].long()
         number = self.identity(rows, step)
-        if number is not None:
-            inputs, solutions = self.task.disguise(inputs, solutions, number)
+        if isinstance(self.task, Demonstrations) and number is not None:
+            inputs, solutions = self.task.apply_augmentation(inputs, solutions, number)
         return self.task.augment(inputs, solutions, self.augmentation_keys(rows, step))
 
     def augmentation_keys(self, rows: slice, step: int) -> Tensor:
         """The same for all slots of a group, and for all steps since it took its example."""
-        entered = step - self.state.steps[rows]
+        entered = step - self.stay.steps[rows]
         return noise.keys(self.config.seed, "augment", self.groups[rows], entered)
 
     def candidates(self, rows: slice, step: int) -> tuple[Tensor, Tensor]:
@@ -136,13 +146,15 @@ class Slots:
         Returns:
             How many prior slots leave after 1, 2, ... steps (N_sup,): `count_stays` wants it, over all processes.
         """
-        states = [part.state for part in parts]
-        self.state = _cat_states(states)
+        self.carry = trees.cat([part.carry for part in parts])
+        everyone = torch.zeros_like(self.leaving)
+        sure = everyone if parts[0].sure is None else torch.cat([_sure(part) for part in parts])
+        self.stay = self.stay.after_step(sure & ~self.is_guided)
         group = self.config.trajectories_per_input
-        self.leaving = self.state.done.view(-1, group).all(1).repeat_interleave(group)
-        prior = (self.leaving & ~self.is_posterior).float()
-        last = (self.state.steps - 1).clamp(0, len(self.stays) - 1)
-        return torch.zeros_like(self.stays).scatter_add_(0, last, prior)
+        self.leaving = self.stay.done.view(-1, group).all(1).repeat_interleave(group)
+        free = (self.leaving & ~self.is_guided).float()
+        last = (self.stay.steps - 1).clamp(0, len(self.stays) - 1)
+        return torch.zeros_like(self.stays).scatter_add_(0, last, free)
 
     def count_stays(self, leaving: Tensor) -> None:
         """Take note of how long the prior slots of all processes stayed."""
@@ -153,18 +165,19 @@ class Slots:
     COMMON = ("stays",)
     """Tensors that are the same for all slots; the others have a row for each."""
 
+    OWN = ("example", "drawn", "leaving", "stays")
+
     def tensors(self) -> dict[str, Tensor]:
         """Everything carried, by name."""
-        own = {name: getattr(self, name) for name in ("example", "drawn", "leaving", "stays")}
-        state = {f.name: getattr(self.state, f.name) for f in dataclasses.fields(SlotState) if f.name != "latent"}
-        return {**own, **state, "high": self.state.latent.high, "low": self.state.latent.low}
+        own = {name: getattr(self, name) for name in self.OWN}
+        return {**own, **self.stay._asdict(), **trees.named(self.carry)}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Continue from what `tensors` gave."""
-        for name in ("example", "drawn", "leaving", "stays"):
+        for name in self.OWN:
             setattr(self, name, tensors[name])
-        rest = {f.name: tensors[f.name] for f in dataclasses.fields(SlotState) if f.name != "latent"}
-        self.state = SlotState(latent=LatentState(tensors["high"], tensors["low"]), **rest)
+        self.stay = Stay(*(tensors[name] for name in Stay._fields))
+        self.carry = trees.rebuilt(self.carry, tensors)
 
 
 class SlotReferee:
@@ -176,29 +189,33 @@ class SlotReferee:
     def __init__(self, slots: Slots, batch: Batch, rows: slice, step: int) -> None:
         c = slots.config
         self.task, self.batch, self.halt_target = slots.task, batch, c.halt_target
+        self.stay = trees.over(lambda t: t[rows], slots.stay)
         self.prior_target = "drawn" if c.prior_share == 0 else c.prior_target
         self.group = c.trajectories_per_input if c.prior_target == "matched" else 1
         if self.prior_target in ("nearest", "matched"):
             self.candidates, self.exists = slots.candidates(rows, step)
 
     def targets(self, logits: Tensor) -> Tensor:
-        batch, posterior = self.batch, self.batch.is_posterior[:, None]
+        batch, guided = self.batch, self.batch.is_guided[:, None]
         if self.prior_target == "drawn":
             return batch.targets
         if self.prior_target == "none":
-            return torch.where(posterior, batch.targets, IGNORE)
+            return torch.where(guided, batch.targets, IGNORE)
         log_p = logits.float().log_softmax(-1).gather(2, self.candidates.transpose(1, 2))
         score = (log_p * (self.candidates != PAD).transpose(1, 2)).sum(1)  # ln p(candidate | h) (B, C)
         score, exists = (t.unflatten(0, (-1, self.group)) for t in (score, self.exists))
         chosen = spread(score, exists[:, 0]).flatten()
         nearest = self.candidates[torch.arange(len(chosen), device=chosen.device), chosen]
-        return torch.where(posterior, batch.targets, learnt(nearest))
+        return torch.where(guided, batch.targets, learnt(nearest))
 
     def reward(self, prediction: Tensor) -> Tensor | None:
         if self.halt_target == "equal":
             targets = self.batch.targets
             return ((prediction == targets) | (targets == IGNORE)).all(1).float()
         return self.task.reward(prediction, self.batch.inputs)
+
+    def ends(self, sure: Tensor) -> Tensor:
+        return self.stay.after_step(sure & ~self.batch.is_guided).done & ~self.stay.done
 
 
 def spread(score: Tensor, exists: Tensor) -> Tensor:
@@ -234,15 +251,6 @@ def spread(score: Tensor, exists: Tensor) -> Tensor:
     return chosen
 
 
-def _map_state(function, state: SlotState) -> SlotState:
-    latent = LatentState(function(state.latent.high), function(state.latent.low))
-    rest = {f.name: function(getattr(state, f.name)) for f in dataclasses.fields(SlotState) if f.name != "latent"}
-    return SlotState(latent=latent, **rest)
-
-
-def _cat_states(states: list[SlotState]) -> SlotState:
-    if len(states) == 1:
-        return states[0]
-    latent = LatentState(torch.cat([s.latent.high for s in states]), torch.cat([s.latent.low for s in states]))
-    names = [f.name for f in dataclasses.fields(SlotState) if f.name != "latent"]
-    return SlotState(latent=latent, **{name: torch.cat([getattr(s, name) for s in states]) for name in names})
+def _sure(part: StepOutput) -> Tensor:
+    assert part.sure is not None
+    return part.sure

@@ -48,14 +48,6 @@ def lr_factor(config: TrainConfig, step: int) -> float:
     return warmup * 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, done))))
 
 
-def kl_weight(config: TrainConfig, start: float, step: int) -> float:
-    """Weight of the KL at optimizer step `step`: constant, or held for a while and then on a geometric path."""
-    if config.beta_final is None or start == 0 or config.beta_hold == 1:
-        return start
-    done = (step / max(1, config.steps) - config.beta_hold) / (1 - config.beta_hold)
-    return start * (config.beta_final / start) ** min(1.0, max(0.0, done))
-
-
 class WeightAverage:
     """Exponential moving average of a model's parameters, swapped in place for evaluation."""
 

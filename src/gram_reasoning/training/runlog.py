@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from gram_reasoning import trees
 from gram_reasoning.errors import UserError
 
 
@@ -31,7 +32,7 @@ class RunLog:
         kept = [line for line in read_lines(self.path) if line["step"] <= step] if step else []
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        temporary.rename(self.path)
+        temporary.replace(self.path)
         self.file = self.path.open("a", encoding="utf-8")
         self.board = _summary_writer(run) if tensorboard else None
 
@@ -45,8 +46,9 @@ class RunLog:
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror}); resume when it can") from error
         if self.board:
-            for name, value in _flat(values):
-                self.board.add_scalar(f"{kind}/{name}", value, step)
+            for name, value in trees.named(values).items():
+                if isinstance(value, (int, float)):
+                    self.board.add_scalar(f"{kind}/{name.replace('.', '/')}", float(value), step)
 
     def __enter__(self) -> "RunLog":
         return self
@@ -64,16 +66,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     return value
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    numbers: list[tuple[str, float]] = []
-    for name, value in values.items():
-        if isinstance(value, dict):
-            numbers += _flat(value, f"{prefix}{name}/")
-        elif isinstance(value, (int, float)):
-            numbers.append((f"{prefix}{name}", float(value)))
-    return numbers
 
 
 def _summary_writer(run: Path) -> Any:

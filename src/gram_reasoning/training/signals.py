@@ -6,10 +6,10 @@ from typing import Any
 
 
 class StopSignals:
-    """While open, SIGTERM and Ctrl-C are handed to `note`; a second Ctrl-C interrupts at once.
+    """While open, SIGTERM and Ctrl-C call `note`; a second Ctrl-C interrupts at once.
 
     Args:
-        note: told the number of the signal.
+        note: called with the number of the signal.
         patient: take no second Ctrl-C as one: a launcher repeats the first to each of its processes.
     """
 

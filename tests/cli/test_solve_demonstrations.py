@@ -1,4 +1,4 @@
-"""`gram solve` on ARC tasks: an unseen task is fitted, answered and handed in."""
+"""`gram solve` on ARC tasks: an unseen task is fitted, answered and submitted."""
 
 import io
 import json
@@ -16,8 +16,10 @@ from gram_reasoning import noise
 from gram_reasoning.build import load_model
 from gram_reasoning.cli import main
 from gram_reasoning.evaluation.evaluator import identity_vectors
+from gram_reasoning.tasks.arc import Arc
 from gram_reasoning.tasks.base import learnt
-from gram_reasoning.training.fit import fit, known_as
+from gram_reasoning.tasks.demonstrations import augmented
+from gram_reasoning.training.demonstrations import fit, swapped_identities
 from gram_reasoning.types import Batch
 from helpers import debug_recipe, make_trainer, same, weights_of
 from oracles import arc as oracle
@@ -40,7 +42,7 @@ def solve(model: str, puzzle: str, *more: str) -> int:
     return main(["solve", puzzle, "--task", "arc", "--checkpoint", model, *QUICK, *more])
 
 
-def test_tasks_are_answered_and_handed_in(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_tasks_are_answered_and_submitted(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     puzzle, out, submission = (tmp_path / name for name in ("mine.json", "out.jsonl", "submission.json"))
     puzzle.write_text(json.dumps(TASK, indent=1))
     assert solve(model, str(puzzle), "--json", str(out), "--submission", str(submission)) == 1
@@ -66,57 +68,59 @@ def test_several_tasks_by_name_and_on_lines(model: str, tmp_path: Path, capsys: 
     solve(model, f"{line}\n{line}\n", "--json", "-")
     assert [json.loads(one)["task"] for one in capsys.readouterr().out.splitlines()] == ["line 1"] * 2 + ["line 2"] * 2
     assert solve(model, f"{both}\n{both}\n", "--submission", str(submission)) == 2
-    assert "a second task one, expected different names" in capsys.readouterr().err
+    assert "a second task one, expected different names in a submission" in capsys.readouterr().err
 
 
 def test_an_answer_that_is_right_is_a_solved_task(model: str, capsys: pytest.CaptureFixture[str]):
     """What an untrained model answers depends on seed and task alone, so it can be asked for its own answer."""
     asked = {**TASK, "test": [{"input": [[5, 6]]}]}
-    assert solve(model, json.dumps(asked), "--json", "-") == 0, "nobody can tell, but there is a grid"
+    assert solve(model, json.dumps(asked), "--json", "-") == 0, "nothing decides it, but there is a grid"
     answers = json.loads(capsys.readouterr().out)["answers"]
     grid = [[int(cell) for cell in row] for row in answers[1]["answer"].split("/")]
     asked["test"][0]["output"] = grid
     assert solve(model, json.dumps(asked), "--json", "-") == 0
-    told = json.loads(capsys.readouterr().out)["answers"]
-    assert [a["verified"] for a in told[:2]] == [False, True]
-    assert [a["answer"] for a in told] == [a["answer"] for a in answers]
+    message = json.loads(capsys.readouterr().out)["answers"]
+    assert [a["verified"] for a in message[:2]] == [False, True]
+    assert [a["answer"] for a in message] == [a["answer"] for a in answers]
 
 
 def test_a_fit_moves_vectors_alone_and_towards_the_demonstrations(model: str):
     recipe, task, gram = load_model(model)
-    [shown] = task.read_shown([(1, json.dumps(TASK))], "file")
-    before, known = weights_of(gram), gram.identities
-    task.disguises = 2
+    assert isinstance(task, Arc)
+    [episode] = task.read_episodes([(1, json.dumps(TASK))], "file")
+    before, trained = weights_of(gram), gram.identities
+    task = task.with_augmentations(2)
     config = replace(recipe.train, identity_lr=0.3)
 
     def cross_entropy(steps: int) -> float:
-        table = fit(gram, task, shown.demonstrations, config, steps)
-        with known_as(gram, table):
-            seen = task.disguised(shown.demonstrations, 2)
+        table = fit(gram, task, episode.demonstrations, config, steps)
+        with swapped_identities(gram, table):
+            seen = augmented(task, episode.demonstrations, 2)
             numbers, vectors = seen.identity, identity_vectors(gram, seen)
             assert numbers is not None
-            solutions = shown.demonstrations.solutions.long().repeat_interleave(2, 0)
-            plain = shown.demonstrations.inputs.long().repeat_interleave(2, 0)
-            inputs, targets = task.disguise(plain, solutions[:, None], numbers)
+            solutions = episode.demonstrations.solutions.long().repeat_interleave(2, 0)
+            plain = episode.demonstrations.inputs.long().repeat_interleave(2, 0)
+            inputs, targets = task.apply_augmentation(plain, solutions[:, None], numbers)
             none = torch.zeros(4, dtype=torch.bool)
-            batch = Batch(inputs, learnt(targets[:, 0]), none, none, vectors)
+            start = torch.zeros(4, dtype=torch.int64)
+            batch = Batch(inputs, learnt(targets[:, 0]), none, none, start, vectors)
             draws = noise.normal(noise.keys(0, "test", torch.arange(4)), (2, *gram.noise_shape()))
-            return float(gram.posterior_rollout(batch, 2, draws)["cross_entropy"].mean())
+            return -float(gram.diagnostics(batch, draws, {"kl": 1.0})["elbo_surrogate"].mean())
 
     assert cross_entropy(40) < cross_entropy(1) - 1
-    assert gram.identities is known
+    assert gram.identities is trained
     assert same(weights_of(gram), before)
 
 
 def test_options_that_do_not_fit(model: str, capsys: pytest.CaptureFixture[str]):
     text = json.dumps(TASK)
-    for more, told in (
+    for more, message in (
         (["--views", "5"], "--views: got 5, expected 1 to 4"),
         (["--fit-steps", "0"], "--fit-steps: got 0"),
         (["--picture", "x.png"], "--picture: got"),
     ):
         assert main(["solve", text, "--checkpoint", model, *more]) == 2
-        assert told in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     for option in ("--views", "--fit-steps"):
         assert main(["solve", "......./......./......./......./......./......./.......", option, "3"]) == 2
         assert f"{option}: got 3, expected nothing for nqueens" in capsys.readouterr().err
@@ -133,11 +137,11 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("text", "told"), BAD)
-def test_bad_tasks(model: str, text: str, told: str, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize(("text", "message"), BAD)
+def test_bad_tasks(model: str, text: str, message: str, capsys: pytest.CaptureFixture[str]):
     assert solve(model, text) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert error.count("\n") == 1
 
 
@@ -158,11 +162,11 @@ anything = st.one_of(
 def any_task(model: str, text: str) -> None:
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as error:
         code = solve(model, text)
-    told = error.getvalue()
+    message = error.getvalue()
     assert code in (0, 1, 2)
     if code == 2:
-        assert told.startswith("gram: ")
-        assert told.count("\n") == 1
+        assert message.startswith("gram: ")
+        assert message.count("\n") == 1
     else:
         assert "demonstrations repeated" in out.getvalue()
 

@@ -1,4 +1,4 @@
-"""`gram solve` where what to do is told by demonstrations (ARC): fit, answer, hand in."""
+"""`gram solve` where demonstrations say what to do (ARC): fit, answer, write the submission."""
 
 import json
 import sys
@@ -13,12 +13,13 @@ from gram_reasoning.storage.files import WholeFile
 if TYPE_CHECKING:
     from gram_reasoning.config import Recipe
     from gram_reasoning.inference.sampler import SamplerConfig
-    from gram_reasoning.models.base import RecursiveModel
-    from gram_reasoning.tasks.base import Block, Shown, Task
-    from gram_reasoning.training.fit import Told
+    from gram_reasoning.models.base import Model
+    from gram_reasoning.tasks.demonstrations import DemonstrationText, Episode
+    from gram_reasoning.tasks.text import Block
+    from gram_reasoning.training.demonstrations import EpisodeAnswers
 
 STEPS = 200
-"""Supervision steps of a fit, if nobody says otherwise."""
+"""Supervision steps of a fit, unless --fit-steps says otherwise."""
 
 
 def run(
@@ -26,17 +27,17 @@ def run(
     blocks: "Iterator[Block]",
     where: str,
     recipe: "Recipe",
-    task: "Task",
-    model: "RecursiveModel",
+    task: "DemonstrationText",
+    model: "Model",
     sampler: "SamplerConfig",
 ) -> int:
     """Answer every question of every task read; returns the exit code."""
-    from gram_reasoning.training.fit import solve_shown
+    from gram_reasoning.training.demonstrations import solve_episode
 
     for name in ("picture", "trajectories"):
         check(getattr(options, name) is None, f"--{name}", getattr(options, name), f"nothing for {task.name}")
-    views = min(recipe.evaluation.views, task.disguises) if options.views is None else options.views
-    check(1 <= views <= task.disguises, "--views", views, f"1 to {task.disguises}")
+    views = min(recipe.evaluation.views, task.augmentations) if options.views is None else options.views
+    check(1 <= views <= task.augmentations, "--views", views, f"1 to {task.augmentations}")
     steps = STEPS if options.fit_steps is None else options.fit_steps
     check(1 <= steps <= 1_000_000, "--fit-steps", steps, "1 to 1000000")
     to_stdout = options.json is not None and str(options.json) == "-"
@@ -44,19 +45,22 @@ def run(
     failed = count = 0
     with nullcontext() if options.json is None or to_stdout else closing(WholeFile(options.json)) as file:
         for block in blocks:
-            for shown in task.read_shown(block, where):
-                if options.submission is not None and shown.name in submission:
-                    raise UserError(f"{where}: a second task {shown.name}, expected different names to hand in")
-                with progress(f"fitting {shown.name}") as tick:
-                    told = solve_shown(model, task, shown, sampler, recipe.train, views, steps, options.select, tick)
-                submission[shown.name] = [task.handed_in(answers) for answers in told.handed_in]
-                for number, ranked in enumerate(told.answers):
+            for episode in task.read_episodes(block, where):
+                name = episode.name
+                if options.submission is not None and name in submission:
+                    raise UserError(f"{where}: a second task {name}, expected different names in a submission")
+                with progress(f"fitting {name}") as tick:
+                    found = solve_episode(
+                        model, task, episode, sampler, recipe.train, views, steps, options.select, tick
+                    )
+                submission[name] = [task.submission_entry(answers) for answers in found.submitted]
+                for number, ranked in enumerate(found.answers):
                     count += 1
                     best = ranked[: task.attempts]
-                    right = told.right[number]
+                    right = found.right[number]
                     failed += not (any(right[: task.attempts]) if right is not None else any(best[0].answer))
-                    line = json.dumps(_values(task, shown, told, number, sampler.samples * views, sampler.steps))
-                    print(line if to_stdout else _text(task, shown, told, number, options.all), flush=True)
+                    line = json.dumps(_values(task, episode, found, number, sampler.samples * views, sampler.steps))
+                    print(line if to_stdout else _text(task, episode, found, number, options.all), flush=True)
                     if file is not None:
                         file.write(f"{line}\n".encode())
     if count == 0:
@@ -67,13 +71,15 @@ def run(
     return 0 if failed == 0 else 1
 
 
-def _values(task: "Task", shown: "Shown", told: "Told", number: int, samples: int, steps: int) -> dict[str, Any]:
+def _values(
+    task: "DemonstrationText", episode: "Episode", found: "EpisodeAnswers", number: int, samples: int, steps: int
+) -> dict[str, Any]:
     """The object that `--json` writes for one question."""
-    right = told.right[number]
+    right = found.right[number]
     return {
-        "task": shown.name,
+        "task": episode.name,
         "question": number + 1,
-        "input": task.compact(shown.questions.inputs[number].tolist()),
+        "input": task.compact(episode.questions.inputs[number].tolist()),
         "answers": [
             {
                 "answer": task.compact(a.answer),
@@ -81,26 +87,25 @@ def _values(task: "Task", shown: "Shown", told: "Told", number: int, samples: in
                 "votes": a.votes,
                 "score": round(a.value, 6),
             }
-            for i, a in enumerate(told.answers[number])
+            for i, a in enumerate(found.answers[number])
         ],
         "samples": samples,
         "steps": steps,
-        "demonstrations_right": told.demonstrations_right,
+        "demonstrations_right": found.demonstrations_right,
     }
 
 
-def _text(task: "Task", shown: "Shown", told: "Told", number: int, show_all: bool) -> str:
-    """One question and the answers to hand in, or all of them."""
+def _text(task: "DemonstrationText", episode: "Episode", found: "EpisodeAnswers", number: int, show_all: bool) -> str:
+    """One question and the answers of its submission, or all of them."""
     from gram_reasoning.evaluation.report import side_by_side
 
-    ranked, right = told.answers[number], told.right[number]
-    repeated = round(told.demonstrations_right * len(shown.demonstrations))
-    head = (
-        f"task {shown.name}, question {number + 1}: {repeated} of {len(shown.demonstrations)} demonstrations repeated"
-    )
+    ranked, right = found.answers[number], found.right[number]
+    total = len(episode.demonstrations)
+    repeated = round(found.demonstrations_right * total)
+    head = f"task {episode.name}, question {number + 1}: {repeated} of {total} demonstrations repeated"
     if right is not None:
         head += ", solved" if any(right[: task.attempts]) else ", not solved"
-    blocks = [[*task.format(shown.questions.inputs[number].tolist()).splitlines(), "input"]]
+    blocks = [[*task.format(episode.questions.inputs[number].tolist()).splitlines(), "input"]]
     for i, a in enumerate(ranked if show_all else ranked[: task.attempts]):
         mark = "" if right is None else ", right" if right[i] else ", wrong"
         blocks.append([*(task.format(a.answer).splitlines() or ["no grid"]), f"{a.votes} votes{mark}"])
