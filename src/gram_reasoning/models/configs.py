@@ -151,9 +151,9 @@ class NetworkConfig(ModelConfig):
     """Layers of a network."""
     prefix_tokens: int = 16  # P
     """Tokens in front of the input; the heads read the first."""
-    token_mixer: Literal["attention", "mlp", "grid"] = "attention"
-    """How tokens see each other: attention, a SwiGLU over the sequence axis, or, on a square board, a 3x3 convolution
-    beside the mean of all."""
+    token_mixer: Literal["attention", "mlp", "mlp-released", "grid"] = "attention"
+    """How tokens see each other: attention, a SwiGLU over the sequence axis (with TRM's released code: normed over that
+    axis too), or, on a square board, a 3x3 convolution beside the mean of all."""
     positions: Literal["rope", "learned"] = "rope"
     """Rotary positions in attention, or a learned vector for each position added to e_x."""
     qk_norm: bool = False

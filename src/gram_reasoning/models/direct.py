@@ -1,8 +1,8 @@
 """Direct: a transformer that answers in one pass, the baseline without recursion.
 
-    h = e_x                                           tokens and positions
-    h <- block_i(h), i = 1 .. layers                  each layer with weights of its own
-    logits = decoder(h)
+h = e_x                                           tokens and positions
+h <- block_i(h), i = 1 .. layers                  each layer with weights of its own
+logits = decoder(h)
 """
 
 from torch import Tensor

@@ -1,10 +1,10 @@
 """HRM: the Hierarchical Reasoning Model (arXiv 2506.21734), in the order of its equations.
 
-    l <- f_L(l + h + e_x), K times                    the fast module, under a fixed h
-    h <- f_H(h + l)                                   the slow module; both so T times make a supervision step
-    gradient through the last l and the last h only   one-step gradient: all before is a constant
-    logits, q_halt, q_continue = heads(h)             q_halt tells whether the answer is right
-    q_continue -> max of the next step's two values   Q-learning; in the last step its q_halt. Stops at q_halt > q_continue
+l <- f_L(l + h + e_x), K times                    the fast module, under a fixed h
+h <- f_H(h + l)                                   the slow module; both so T times make a supervision step
+gradient through the last l and the last h only   one-step gradient: all before is a constant
+logits, q_halt, q_continue = heads(h)             q_halt tells whether the answer is right
+q_continue -> max of the next step's two values   Q-learning; in the last step its q_halt. Stops at q_halt > q_continue
 """
 
 import torch

@@ -1,9 +1,9 @@
 """Looped TF: one network applied again and again (Giannou et al. 2023; Yang et al. 2024), as GRAM's paper has it.
 
-    h_0 = one stored vector for all positions
-    h <- f(h + e_x), as often as it takes             one latent, one network, the input anew in every loop
-    logits = decoder(h)                               after the last loop
-    one update a trajectory                           the loss at its end, the gradient through all loops; no halting
+h_0 = one stored vector for all positions
+h <- f(h + e_x), as often as it takes             one latent, one network, the input anew in every loop
+logits = decoder(h)                               after the last loop
+one update a trajectory                           the loss at its end, the gradient through all loops; no halting
 """
 
 import torch

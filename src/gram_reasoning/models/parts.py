@@ -38,6 +38,7 @@ def _grid(c: Sizes, prefix: int, positions: int) -> nn.Module:
 MIXERS: dict[str, Callable[[Sizes, int, int], nn.Module]] = {
     "attention": lambda c, prefix, positions: Attention(c.hidden_size, c.num_heads, c.qk_norm),
     "mlp": lambda c, prefix, positions: SequenceMLP(prefix + positions, c.mixer_size),
+    "mlp-released": lambda c, prefix, positions: SequenceMLP(prefix + positions, c.mixer_size),
     "grid": _grid,
 }
 """How tokens see each other, by the name in a config; made from it, the prefix tokens and the layout's positions."""
@@ -118,7 +119,8 @@ class Network(nn.Module):
         super().__init__()
         mixer = chosen(MIXERS, "token_mixer", config.token_mixer)
         D, hidden = config.hidden_size, config.mlp_size
-        layers = (Block(mixer(config, prefix, positions), D, hidden) for _ in range(config.num_layers))
+        across = config.token_mixer == "mlp-released"  # TRM's released code norms what it mixed over the positions
+        layers = (Block(mixer(config, prefix, positions), D, hidden, across) for _ in range(config.num_layers))
         self.blocks = nn.ModuleList(layers)
 
     def forward(self, x: Tensor, rotary: Tensor | None) -> Tensor:

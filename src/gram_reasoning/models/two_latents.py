@@ -82,9 +82,7 @@ class TwoLatents(TokenModel, RecursiveModel):
         return CROSS_ENTROPIES[self.sizes.cross_entropy](logits, targets) / counted(targets)
 
 
-def halting(
-    batch: Batch, q_halt: Tensor, reward: Tensor | None, sure: Tensor
-) -> tuple[Tensor, dict[str, Measured]]:
+def halting(batch: Batch, q_halt: Tensor, reward: Tensor | None, sure: Tensor) -> tuple[Tensor, dict[str, Measured]]:
     """The loss of q_halt, whose target is whether the answer is right (B,), and what to log."""
     if reward is None:
         return 0.0 * q_halt, {}

@@ -125,13 +125,18 @@ class GridMixer(nn.Module):
 
 
 class Block(nn.Module):
-    """Post-norm block: x <- norm(x + mix(x)); x <- norm(x + SwiGLU(x))."""
+    """Post-norm block: x <- norm(x + mix(x)); x <- norm(x + SwiGLU(x)).
 
-    def __init__(self, mixer: nn.Module, size: int, hidden: int) -> None:
+    Args:
+        norm_positions: the first norm is over the positions of each channel, not over the channels of each position.
+    """
+
+    def __init__(self, mixer: nn.Module, size: int, hidden: int, norm_positions: bool = False) -> None:
         super().__init__()
-        self.mixer = mixer
+        self.mixer, self.norm_positions = mixer, norm_positions
         self.mlp = SwiGLU(size, hidden, size)
 
     def forward(self, x: Tensor, rotary: Tensor | None) -> Tensor:
-        x = rms_norm(x + self.mixer(x, rotary))
+        x = x + self.mixer(x, rotary)
+        x = rms_norm(x.transpose(1, 2)).transpose(1, 2) if self.norm_positions else rms_norm(x)
         return rms_norm(x + self.mlp(x))
