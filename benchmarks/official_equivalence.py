@@ -3,8 +3,8 @@
     python benchmarks/official_equivalence.py results/official_equivalence.json --trm CLONE --hrm CLONE
 
 CLONE is a checkout of SamsungSAILMontreal/TinyRecursiveModels and of sapientinc/HRM (without one of them, that one is
-left out). Their code wants einops and pydantic; where it calls flash-attn, an attention written out stands in, and where
-it casts to float32, float64 does. Logits, both Q-values, every loss and every gradient are compared.
+left out). Their code wants einops and pydantic; where it calls flash-attn, an attention written out stands in, and
+where it casts to float32, float64 does. Logits, both Q-values, every loss and every gradient are compared.
 """
 
 import argparse

@@ -119,7 +119,7 @@ class Solver:
             halt_at: the probability above which it is sure.
             random_start: draw z_0 anew for each trajectory: how a model without noise can vary.
             precision: of matrix products, "fp32" or "bf16", which is several times faster on most devices.
-            select: order of the answers: "majority", "lprm" or "first".
+            select: order of the answers: "majority", "lprm", "first" or "halt".
             chunk: trajectories at once: bounds the memory.
             seed: seed of the noise.
 

@@ -137,7 +137,7 @@ class GramConfig(ModelConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig(ModelConfig):
-    """What the rivals have in common: a stack of blocks over P prefix tokens and the task's, sized as in HRM and TRM."""
+    """What the rivals have in common: blocks over P prefix tokens and those of the task, sized as in HRM and TRM."""
 
     hidden_size: int = 512  # D
     """Width of every token."""

@@ -13,7 +13,7 @@ def token_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def stablemax(logits: Tensor) -> Tensor:
-    """ln p of every token, p in proportion to s(x) = x + 1 from 0 on and 1 / (1 - x) below (Prieto et al. 2025)."""
+    """Ln p of every token, p in proportion to s(x) = x + 1 from 0 on and 1 / (1 - x) below (Prieto et al. 2025)."""
     weights = torch.where(logits < 0, 1 / (1 - logits.clamp(max=0)), logits + 1)
     return weights.log() - weights.sum(-1, keepdim=True).log()
 
