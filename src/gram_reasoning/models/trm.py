@@ -5,8 +5,8 @@
     (l, h) so T times                                 a supervision step; the gradient through the whole last one
     logits, q_halt = heads(h)                         q_halt: is the answer right? It stops where q_halt > 0
 
-`token_mixer` "attention" and "mlp-released" are its two variants. PTRM is inference on it: noise on (h, l) at every step, and
-of all trajectories the one whose q_halt is highest (`--latent-noise 0.3 --select halt`).
+`token_mixer` "attention" and "mlp-released" are its two variants. PTRM is inference on it: noise on (h, l) at every
+step, and of all trajectories the one whose q_halt is highest (`--latent-noise 0.3 --select halt`).
 """
 
 import torch
