@@ -12,31 +12,16 @@ from torch import Tensor
 from gram_reasoning.analysis.costs import META, training_operations
 from gram_reasoning.build import MODELS, build_model, build_task
 from gram_reasoning.models.base import Model
-from gram_reasoning.models.configs import DirectConfig, HrmConfig, LoopedConfig, ModelConfig, TrmConfig
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.models.losses import stablemax, stablemax_cross_entropy
 from gram_reasoning.models.two_latents import State, TwoLatents
 from gram_reasoning.recipes import get_recipe
 from gram_reasoning.types import IGNORE, Batch, Shape
-from helpers import FixedReferee, mixed_step, tiny_config, tiny_gram
+from helpers import RIVALS, FixedReferee, mixed_step, tiny_config, tiny_gram, tiny_rival
 
-TINY: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_heads": 2,
-    "mlp_size": 24,
-    "mixer_size": 8,
-    "prefix_tokens": 3,
-    "num_layers": 2,
-}
 SHAPE = Shape(length=9, vocab=3)
-CONFIGS: dict[str, ModelConfig] = {
-    "direct": DirectConfig(**TINY),
-    "looped": LoopedConfig(**TINY, loops=3),
-    "hrm": HrmConfig(**TINY, low_steps=2, transitions=3, supervision_steps=4),
-    "trm": TrmConfig(**TINY, low_steps=3, transitions=2, supervision_steps=4),
-}
 CASES: list[tuple[str, dict[str, Any]]] = [
-    *((name, changes) for name in CONFIGS for changes in ({}, {"token_mixer": "mlp", "positions": "learned"})),
+    *((name, changes) for name in RIVALS for changes in ({}, {"token_mixer": "mlp", "positions": "learned"})),
     ("trm", {"token_mixer": "mlp-released"}),
     ("trm", {"start": "drawn"}),
     ("trm", {"transitions": 1, "low_steps": 1}),
@@ -46,17 +31,6 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("looped", {"loops": 1}),
     ("direct", {"num_layers": 3, "qk_norm": True}),
 ]
-
-
-def rival(name: str, **changes: Any) -> Any:
-    """A small model with every weight away from its start."""
-    torch.manual_seed(0)
-    config = replace(CONFIGS[name], **changes)
-    model = MODELS[name](config, SHAPE)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(std=0.3)
-    return model
 
 
 def entering(model: Model, rows: int = 6) -> tuple[Batch, Any, Tensor, FixedReferee]:
@@ -216,7 +190,7 @@ def double(model: Any, carry: Any, noise: Tensor) -> tuple[Any, Any, Tensor]:
 @pytest.mark.parametrize(("name", "changes"), CASES, ids=lambda v: v if isinstance(v, str) else "-".join(v) or "plain")
 @pytest.mark.usefixtures("double_precision")
 def test_supervision_step_and_its_gradient(name: str, changes: dict[str, Any]):
-    model = rival(name, **changes)
+    model = tiny_rival(name, **changes)
     batch, carry, noise, referee = entering(model)
     model, carry, noise = double(model, carry, noise)
     paper = Pseudocode(model)
@@ -246,7 +220,7 @@ def test_supervision_step_and_its_gradient(name: str, changes: dict[str, Any]):
 
 @pytest.mark.parametrize("name", ["looped", "hrm", "trm"])
 def test_sampling_does_the_steps_of_training(name: str):
-    model = rival(name)
+    model = tiny_rival(name)
     batch, carry, noise, referee = entering(model)
     context, steps = model.encode(batch.inputs), torch.zeros(6, dtype=torch.int64)
     with torch.no_grad():
@@ -267,7 +241,7 @@ def test_sampling_does_the_steps_of_training(name: str):
 
 
 def test_a_drawn_start_is_the_noise_of_the_first_step_alone():
-    model = rival("trm", start="drawn")
+    model = tiny_rival("trm", start="drawn")
     batch, carry, _, _ = entering(model)
     context, other = model.encode(batch.inputs), torch.randn(2, 6, 2, 1, 16, generator=torch.Generator().manual_seed(0))
     first, later = torch.zeros(6, dtype=torch.int64), torch.ones(6, dtype=torch.int64)
@@ -276,7 +250,7 @@ def test_a_drawn_start_is_the_noise_of_the_first_step_alone():
         assert not torch.equal(*begun)
         kept = [model.step(context, carry, noise, later).high for noise in other]
         assert torch.equal(*kept)
-        stored = rival("trm")
+        stored = tiny_rival("trm")
         assert torch.equal(begun[0], stored.step(context, stored.initial_state(6, other[0]), other[0], first).high)
 
 
@@ -302,13 +276,13 @@ def reached(model: Any, loss: Tensor) -> set[str]:
     ],
 )
 def test_what_each_loss_trains(name: str, term: str, parts: set[str]):
-    model = rival(name)
+    model = tiny_rival(name)
     assert reached(model, model(*entering(model)).losses[term]) == parts
 
 
 @pytest.mark.parametrize("name", ["hrm", "trm"])
 def test_no_gradient_reaches_the_state_that_enters(name: str):
-    model = rival(name)
+    model = tiny_rival(name)
     batch, carry, noise, referee = entering(model)
     carry = State(*(z.clone().requires_grad_() for z in carry))
     torch.stack([loss.sum() for loss in model(batch, carry, noise, referee).losses.values()]).sum().backward()
@@ -397,10 +371,10 @@ def test_sizes_are_the_papers(name: str, millions: float):
     assert parameters == pytest.approx(millions * 1e6, rel=0.1)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", RIVALS)
 def test_operations_by_hand(name: str):
     """Networks in a training step, forward and (twice as much) backward, times a network's products."""
-    config: Any = replace(CONFIGS[name], token_mixer="mlp", positions="learned")
+    config: Any = replace(RIVALS[name], token_mixer="mlp", positions="learned")
     with META:
         model = MODELS[name](config, SHAPE)
     D, S, layers = config.hidden_size, 12, config.num_layers
@@ -417,7 +391,7 @@ def test_operations_by_hand(name: str):
 
 def test_the_two_latents_of_gram_and_trm_differ_in_networks_alone():
     """TRM with both of GRAM's networks equal is GRAM's deterministic twin."""
-    trm = rival("trm", low_steps=2, transitions=3)
+    trm = tiny_rival("trm", low_steps=2, transitions=3)
     twin = Gram(tiny_config(guidance="none", transitions=3, low_steps=2), SHAPE)
     weights = trm.state_dict()
     named = {name.replace("net.", "core.low_network.", 1): t for name, t in weights.items()}

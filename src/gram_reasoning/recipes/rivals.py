@@ -105,6 +105,7 @@ UNGUIDED: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 """Ablations that do without."""
+ABLATIONS = GUIDED | UNGUIDED
 
 
 def priced(recipe: Recipe) -> Recipe:
@@ -119,7 +120,7 @@ def system(base: Recipe, board: str, name: str, what: str, model: ModelConfig) -
 
 def ablation(base: Recipe, name: str) -> Recipe:
     """One row of Table 3, or of the grid that its rows are part of."""
-    what, changes = (GUIDED | UNGUIDED)[name]
+    what, changes = ABLATIONS[name]
     model, called, told = replace(base.model, **changes), f"{base.name}-{name}", f"{base.name}, ablation: {what}."
     if name in GUIDED:
         return priced(replace(base, name=called, summary=told, model=model))
@@ -139,7 +140,7 @@ def of_paper(base: Callable[[], Recipe], board: str, systems: dict[str, tuple[st
     assert isinstance(trm, TrmConfig)
     return [
         *(system(recipe, board, name, *row) for name, row in systems.items()),
-        *(ablation(recipe, name) for name in GUIDED | UNGUIDED),
+        *(ablation(recipe, name) for name in ABLATIONS),
         trm_variant(recipe, "trm-decoder", "a stochastic decoder", trm, EvalConfig(draw_tokens=True)),
         trm_variant(recipe, "trm-start", "a random z_0", replace(trm, start="drawn"), EvalConfig()),
     ]
