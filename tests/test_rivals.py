@@ -73,8 +73,7 @@ def test_the_commands_know_it(name: str, tmp_path: Path, capsys: pytest.CaptureF
     if can:
         assert json.loads((tmp_path / "eval.json").read_text())["select"] == "halt"
     else:
-        what = "--latent-noise: got 0.3, expected nothing" if name == "direct" else "--select: got 'halt', expected"
-        assert what in capsys.readouterr().err
+        assert "--select: got 'halt', expected another rule" in capsys.readouterr().err
 
 
 def test_a_rival_has_its_own_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

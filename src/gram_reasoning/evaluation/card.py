@@ -31,20 +31,19 @@ def model_card(config: dict[str, Any], model: nn.Module, evaluations: Sequence[d
     recipe = config["recipe"]
     name, task = recipe["name"], recipe["task"]
     settings = ", ".join(f"{key} {value}" for key, value in task.items() if key != "kind" and value is not None)
+    about, sizes = _told(recipe["model"])
     parameters = sum(p.numel() for p in model.parameters())
     steps = config.get("step", recipe["train"]["steps"])
     tables = [_table(evaluation) for evaluation in evaluations] or ["None have been stored with this model."]
     return f"""{_metadata(name, task["kind"], evaluations)}
 # {name}
 
-A GRAM model (Generative Recursive Reasoning, [arXiv 2605.19376]({PAPER})): a small network refines a latent state many
-times, and every high-level step is a sample, so that several runs on one input find several of its solutions.
+{about}
 
 {recipe["summary"]}
 
 - Task: {task["kind"]} ({settings}).
-- Model: {parameters:,} parameters, averaged over training; width {recipe["model"]["hidden_size"]}, \
-{recipe["model"]["transitions"]} transitions in a supervision step, {recipe["model"]["supervision_steps"]} steps.
+- Model: {parameters:,} parameters, averaged over training; {sizes}.
 - Training: `gram train {name}`, seed {recipe["train"]["seed"]}, {steps:,} optimizer steps of \
 {recipe["train"]["batch_size"]} slots.
 - Files: `config.json` and `model.safetensors`; nothing in them is run.
@@ -73,6 +72,23 @@ input with n solutions counts n times, and coverage is the sum of found over the
 An exact solver is faster and always right where one exists: use this model to study learnt, sampled reasoning. It knows
 inputs of its task and size alone. Answers that break a rule occur; do not use them without the check.
 """
+
+
+def _told(config: dict[str, Any]) -> tuple[str, str]:
+    """What kind of model it is, and its sizes."""
+    kind = config.get("kind", "gram")
+    if kind != "gram":
+        sizes = ", ".join(f"{key} {value}" for key, value in config.items() if key != "kind" and value is not None)
+        return f"A model of kind `{kind}` of the package gram-reasoning, one of the systems beside GRAM.", sizes
+    about = (
+        f"A GRAM model (Generative Recursive Reasoning, [arXiv 2605.19376]({PAPER})): a small network refines a latent "
+        "state many\ntimes, and every high-level step is a sample, so that several runs on one input find several of "
+        "its solutions."
+    )
+    return about, (
+        f"width {config['hidden_size']}, {config['transitions']} transitions in a supervision step, "
+        f"{config['supervision_steps']} steps"
+    )
 
 
 def _table(evaluation: dict[str, Any]) -> str:
