@@ -242,12 +242,12 @@ def test_latent_noise_is_added_before_every_step_to_every_tensor_of_the_state():
     state = model.initial_state(1)
     for step in range(2):
         keys = [noise.keys(4, f"latent {name}", *(torch.tensor([i]) for i in (m, n, step))) for name in ("high", "low")]
+        assert not torch.equal(*keys)
         moved = [z + 0.3 * noise.normal(key, z.shape[1:]) for z, key in zip(state, keys, strict=True)]
         state = model.recursion(type(state)(*moved), model.encode(INPUTS[m : m + 1]))
     assert torch.equal(found.answers[m, n], model.decode(state)[0].argmax(-1))
     assert found.halts is not None
     torch.testing.assert_close(found.halts[m, n], model.halt_logit(state)[0].sigmoid(), rtol=1e-4, atol=1e-6)
-    assert not torch.equal(keys[0], keys[1])
 
 
 def test_drawn_tokens_follow_their_probabilities():
