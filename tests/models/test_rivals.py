@@ -290,6 +290,20 @@ def test_no_gradient_reaches_the_state_that_enters(name: str):
     assert carry.low.grad is None
 
 
+@pytest.mark.parametrize("name", ["hrm", "trm"])
+def test_without_rules_nobody_is_sure_and_the_heads_learn_nothing(name: str):
+    model = tiny_rival(name)
+    with torch.no_grad():
+        model.halt_head.bias.fill_(-5.0)
+    batch, carry, noise, referee = entering(model)
+    out = model(batch, carry, noise, replace(referee, right=None))
+    heads = [loss for term, loss in out.losses.items() if term != "cross_entropy"]
+    assert not torch.stack(heads).any()
+    assert not reached(model, torch.stack(heads))
+    assert name == "trm" or not out.sure.any()
+    assert out.metrics == {}
+
+
 def test_gradient_through_all_transitions_is_that_of_the_unrolled_chain():
     """Without deep supervision: T transitions under one graph, not the last alone."""
     changes: dict[str, Any] = {"guidance": "none", "transitions": 3, "core": "flat"}

@@ -47,11 +47,13 @@ class TwoTimescales(TwoLatents):
         context = self.encode(batch.inputs, batch.identity)
         z = self.recursion(detached(carry), context)
         logits, (q_halt, q_continue) = self.decode(z), self.q_values(z).unbind(1)
-        sure = (q_halt > q_continue).detach()
+        reward = referee.reward(logits.argmax(-1))
+        sure = (q_halt > q_continue).detach() & (reward is not None)  # without rules the values learn nothing
         losses = {"cross_entropy": self.answer_loss(logits, referee)}
-        losses["halt"], metrics = halting(batch, q_halt, referee.reward(logits.argmax(-1)), sure)
+        losses["halt"], metrics = halting(batch, q_halt, reward, sure)
         worth = self.worth_of_going_on(detached(z), context.detach(), batch.step + 1 >= self.supervision_steps)
-        losses["continue"] = F.binary_cross_entropy_with_logits(q_continue, worth, reduction="none")
+        more = F.binary_cross_entropy_with_logits(q_continue, worth, reduction="none")
+        losses["continue"] = 0.0 * more if reward is None else more
         return StepOutput(losses, metrics, detached(z), sure)
 
     @torch.no_grad()

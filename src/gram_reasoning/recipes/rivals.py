@@ -43,18 +43,17 @@ SMALL: dict[str, Any] = {
     "prefix_tokens": 15,
 }
 """The sizes of GRAM's pocket recipes."""
-POCKET: dict[str, tuple[str, ModelConfig]] = {
-    "direct": ("Direct, 8 layers", DirectConfig(**SMALL, num_layers=8)),
-    "looped": ("Looped TF, 6 loops", LoopedConfig(**SMALL, loops=6)),
-    "hrm": ("HRM", HrmConfig(**SMALL, num_layers=2, supervision_steps=6)),
-    "trm": ("TRM", TrmConfig(**SMALL, low_steps=2, transitions=2, supervision_steps=6)),
+POCKET: dict[str, tuple[str, ModelConfig, dict[str, Any]]] = {
+    "direct": ("Direct, 8 layers", DirectConfig(**SMALL, num_layers=8), {"steps": 600}),
+    "looped": ("Looped TF, 6 loops", LoopedConfig(**SMALL, loops=6), {"steps": 1600, "lr": 2e-3}),
+    "hrm": ("HRM", HrmConfig(**SMALL, num_layers=2, supervision_steps=6), {"steps": 1000}),
+    "trm": ("TRM", TrmConfig(**SMALL, low_steps=2, transitions=2, supervision_steps=6), {"steps": 1500}),
 }
 
 
 def pocket(base: Recipe, called: str, board: str, name: str) -> Recipe:
-    what, model = POCKET[name]
-    shorter = {} if name == "trm" else {"steps": 800, "warmup_steps": 100, "eval_every": 200}
-    return rival(base, called, f"{board} by {what}: minutes on one CPU core.", model, **shorter)
+    what, model, train = POCKET[name]
+    return rival(base, called, f"{board} by {what}: minutes on one CPU core.", model, **train)
 
 
 # -- the paper's size --------------------------------------------------------------------------------------------------
