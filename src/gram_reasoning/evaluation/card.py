@@ -20,6 +20,13 @@ ROWS = {
     "no_repeat_ceiling": "ceiling of {samples} samples without repeats",
 }
 
+GRAM = f"""\
+A GRAM model (Generative Recursive Reasoning, [arXiv 2605.19376]({PAPER})): a small network refines a latent state many
+times, and every high-level step is a sample, so that several runs on one input find several of its solutions."""
+RIVAL = f"""\
+A model of kind `{{kind}}`, trained and judged as a GRAM model is (Generative Recursive Reasoning,
+[arXiv 2605.19376]({PAPER})), to be set beside one."""
+
 
 def model_card(config: dict[str, Any], model: nn.Module, evaluations: Sequence[dict[str, Any]] = ()) -> str:
     """The card as text.
@@ -29,21 +36,20 @@ def model_card(config: dict[str, Any], model: nn.Module, evaluations: Sequence[d
         evaluations: what `gram eval --json` wrote for this model, one object each.
     """
     recipe = config["recipe"]
-    name, task = recipe["name"], recipe["task"]
+    name, task, kind = recipe["name"], recipe["task"], recipe["model"].get("kind", "gram")
     settings = ", ".join(f"{key} {value}" for key, value in task.items() if key != "kind" and value is not None)
-    about, sizes = _told(recipe["model"])
     parameters = sum(p.numel() for p in model.parameters())
     steps = config.get("step", recipe["train"]["steps"])
     tables = [_table(evaluation) for evaluation in evaluations] or ["None have been stored with this model."]
     return f"""{_metadata(name, task["kind"], evaluations)}
 # {name}
 
-{about}
+{GRAM if kind == "gram" else RIVAL.format(kind=kind)}
 
 {recipe["summary"]}
 
 - Task: {task["kind"]} ({settings}).
-- Model: {parameters:,} parameters, averaged over training; {sizes}.
+- Model: {parameters:,} parameters, averaged over training; {_sizes(recipe["model"])}.
 - Training: `gram train {name}`, seed {recipe["train"]["seed"]}, {steps:,} optimizer steps of \
 {recipe["train"]["batch_size"]} slots.
 - Files: `config.json` and `model.safetensors`; nothing in them is run.
@@ -74,21 +80,11 @@ inputs of its task and size alone. Answers that break a rule occur; do not use t
 """
 
 
-def _told(config: dict[str, Any]) -> tuple[str, str]:
-    """What kind of model it is, and its sizes."""
-    kind = config.get("kind", "gram")
-    if kind != "gram":
-        sizes = ", ".join(f"{key} {value}" for key, value in config.items() if key != "kind" and value is not None)
-        return f"A model of kind `{kind}` of the package gram-reasoning, one of the systems beside GRAM.", sizes
-    about = (
-        f"A GRAM model (Generative Recursive Reasoning, [arXiv 2605.19376]({PAPER})): a small network refines a latent "
-        "state many\ntimes, and every high-level step is a sample, so that several runs on one input find several of "
-        "its solutions."
-    )
-    return about, (
-        f"width {config['hidden_size']}, {config['transitions']} transitions in a supervision step, "
-        f"{config['supervision_steps']} steps"
-    )
+def _sizes(model: dict[str, Any]) -> str:
+    if model.get("kind", "gram") == "gram":
+        width, transitions, steps = (model[name] for name in ("hidden_size", "transitions", "supervision_steps"))
+        return f"width {width}, {transitions} transitions in a supervision step, {steps} steps"
+    return ", ".join(f"{name} {value}" for name, value in model.items() if name != "kind" and value is not None)
 
 
 def _table(evaluation: dict[str, Any]) -> str:
