@@ -1,8 +1,10 @@
 """The recipes of the rivals and the ablations: every debug twin runs, and the commands know each kind of model."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.recipes import get_recipe
 from gram_reasoning.recipes.rivals import ABLATIONS, RECIPES
 from gram_reasoning.training.trainer import Trainer
-from helpers import same, weights_of
+from helpers import make_trainer, same, weights_of
 
 BOARD = "......./......./....Q../......./......./......./......."
 NAMES = [build().name for build in RECIPES]
@@ -38,6 +40,34 @@ def test_the_debug_twin_of_every_recipe_learns_and_answers(name: str, tmp_path: 
     config = SamplerConfig.filled(recipe.evaluation, run.model, samples=2, steps=None)
     assert config.draw_tokens == name.endswith("-decoder")
     assert sample(run.model, run.monitor.inputs.inputs, config).answers.shape[1] == 2
+
+
+CHANGED: dict[str, Any] = {
+    "hidden_size": 16, "num_heads": 4, "mlp_size": 48, "mixer_size": 24, "num_layers": 2, "prefix_tokens": 3,
+    "token_mixer": "mlp", "positions": "rope", "qk_norm": True, "layout": "patches", "patch_channels": 16,
+    "cross_entropy": "stablemax", "loops": 3, "low_steps": 2, "transitions": 3, "supervision_steps": 3,
+    "halt_weight": 2.0, "start": "drawn",
+}  # fmt: skip
+BESIDE: dict[str, dict[str, Any]] = {"mixer_size": {"token_mixer": "mlp"}, "patch_channels": {"layout": "patches"}}
+KINDS = {name: get_recipe(f"nqueens7-{name}-pocket-debug") for name in ("direct", "looped", "hrm", "trm")}
+FIELDS = [(name, field.name) for name, recipe in KINDS.items() for field in fields(recipe.model)]  # type: ignore[arg-type]
+
+
+@lru_cache
+def trained(name: str, changes: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    """The weights after four steps, with those changes of the model."""
+    model: Any = replace(KINDS[name].model, token_mixer="attention")  # type: ignore[call-arg]
+    recipe = replace(KINDS[name], model=replace(model, **dict(changes)))
+    run = make_trainer(recipe, Path("unused"))
+    for _ in range(4):
+        run.train_step()
+    return {part: tensor.tolist() for part, tensor in run.model.state_dict().items()}
+
+
+@pytest.mark.parametrize(("name", "field"), FIELDS, ids=str)
+def test_every_field_of_a_rival_is_reached(name: str, field: str):
+    beside = tuple(BESIDE.get(field, {}).items())
+    assert trained(name, beside) != trained(name, (*beside, (field, CHANGED[field])))
 
 
 def test_an_ablation_differs_from_its_base_in_what_it_says():

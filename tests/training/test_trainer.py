@@ -263,6 +263,7 @@ CASES: dict[str, Case] = {
     "model.guidance": Case("noise"),
     "model.posterior_transitions": Case("all"),
     "model.charged_transitions": Case("all"),
+    "model.gradient_transitions": Case("all"),
     "model.kl_channels": Case("mean"),
     "model.kl_positions": Case("sum"),
     "model.beta": Case(1.0),
