@@ -46,8 +46,8 @@ SMALL: dict[str, Any] = {
 POCKET: dict[str, tuple[str, ModelConfig, dict[str, Any]]] = {
     "direct": ("Direct, 8 layers", DirectConfig(**SMALL, num_layers=8), {"steps": 600}),
     "looped": ("Looped TF, 6 loops", LoopedConfig(**SMALL, loops=6), {"steps": 1000}),
-    "hrm": ("HRM", HrmConfig(**SMALL, num_layers=2, supervision_steps=6), {"steps": 1000}),
-    "trm": ("TRM", TrmConfig(**SMALL, low_steps=2, transitions=2, supervision_steps=6), {"steps": 1500}),
+    "hrm": ("HRM", HrmConfig(**SMALL, num_layers=2, supervision_steps=6), {"steps": 700}),
+    "trm": ("TRM", TrmConfig(**SMALL, low_steps=2, transitions=2, supervision_steps=6), {"steps": 800}),
 }
 
 
