@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from gram_reasoning import noise
-from gram_reasoning.build import TASKS, build_model
+from gram_reasoning.build import MODELS, TASKS, build_model
 from gram_reasoning.config import Recipe, TrainConfig
 from gram_reasoning.errors import UserError
-from gram_reasoning.models.configs import GramConfig
+from gram_reasoning.models.configs import DirectConfig, GramConfig, HrmConfig, LoopedConfig, ModelConfig, TrmConfig
 from gram_reasoning.models.gram import Carry, Gram
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.recipes import get_recipe
@@ -42,6 +42,33 @@ def tiny_gram(length: int = 9, **changes: Any) -> Gram:
     """A small model whose every weight is away from its start, so that zero heads hide nothing."""
     torch.manual_seed(0)
     model = Gram(tiny_config(**changes), Shape(length=length, vocab=3))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.3)
+    return model
+
+
+TINY: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_heads": 2,
+    "mlp_size": 24,
+    "mixer_size": 8,
+    "prefix_tokens": 3,
+    "num_layers": 2,
+}
+RIVALS: dict[str, ModelConfig] = {
+    "direct": DirectConfig(**TINY),
+    "looped": LoopedConfig(**TINY, loops=3),
+    "hrm": HrmConfig(**TINY, low_steps=2, transitions=3, supervision_steps=4),
+    "trm": TrmConfig(**TINY, low_steps=3, transitions=2, supervision_steps=4),
+}
+
+
+def tiny_rival(name: str, **changes: Any) -> Any:
+    """A small rival of GRAM, every weight away from its start."""
+    torch.manual_seed(0)
+    config = replace(RIVALS[name], **changes)
+    model = MODELS[name](config, Shape(length=9, vocab=3))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.3)
@@ -128,10 +155,16 @@ def debug_recipe(name: str = "nqueens7-pocket-debug", /, **changes: dict[str, An
     """A tiny run in fp32, with changes by part; it stays the same when recipes are tuned."""
     base = get_recipe(name)
     parts = {
-        part: replace(getattr(base, part), **{**PINNED.get(part, {}), **changes.get(part, {})})
+        part: replace(getattr(base, part), **{**_pinned(part, getattr(base, part)), **changes.get(part, {})})
         for part in ("task", "model", "train")
     }
     return replace(base, **parts)
+
+
+def _pinned(part: str, config: Any) -> dict[str, Any]:
+    """What another model has no field for is left out, and its own way of training stays."""
+    rival = part == "model" and not isinstance(config, GramConfig)
+    return {} if rival else PINNED.get(part, {})
 
 
 @lru_cache

@@ -94,7 +94,7 @@ def test_mistakes(solver: gram_reasoning.Solver, puzzle: str, options: dict[str,
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"select": "best"}, "select: got 'best', expected one of majority, lprm, first"),
+        ({"select": "best"}, "select: got 'best', expected one of majority, lprm, first, halt"),
         ({"precision": "fp64"}, "precision: got 'fp64', expected one of fp32, bf16"),
         ({"halting": True, "halt_by": "hope"}, "halt_by: got 'hope', expected one of confidence, head"),
         ({"halting": True, "halt_at": 1.5}, "halt_at: got 1.5, expected a probability from 0 to 1"),
@@ -118,7 +118,7 @@ def test_options_reach_the_sampler(solver: gram_reasoning.Solver, monkeypatch: p
     monkeypatch.setattr(api, "solve", noted)
     options: dict[str, Any] = {
         "samples": 3, "steps": 5, "halting": True, "halt_by": "head", "halt_at": 0.25, "random_start": True,
-        "precision": "bf16", "chunk": 7, "seed": 11,
+        "latent_noise": 0.5, "draw_tokens": True, "precision": "bf16", "chunk": 7, "seed": 11,
     }  # fmt: skip
     assert solver.solve(BOARD, **options, select="lprm") == "lprm"
     assert list(solver.solve_many([BOARD], **options, select="first")) == ["first"]

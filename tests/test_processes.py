@@ -156,6 +156,17 @@ def test_torchrun_with_two_processes_is_one_process(one: Path, tmp_path: Path):
     assert done.stdout.count("step 10: prior") == 1
 
 
+@pytest.mark.parametrize(
+    "name", ["trm", *(pytest.param(name, marks=pytest.mark.slow) for name in ("direct", "looped", "hrm"))]
+)
+def test_two_processes_train_a_rival_as_one(name: str, tmp_path: Path):
+    command = ["train", f"nqueens7-{name}-pocket-debug", *COMMAND[2:]]
+    assert main([*command, "--out", str(tmp_path / "one")]) == 0
+    ended = launch(2, [*command, "--out", str(tmp_path / "two")]).wait(240)
+    assert [code for code, _ in ended] == [0, 0], ended
+    assert_same_run(tmp_path / "two", tmp_path / "one")
+
+
 @pytest.mark.slow
 def test_two_processes_learn_the_identities_that_one_learns(tmp_path: Path):
     """The gradients of all slots that share a row are summed before it moves."""

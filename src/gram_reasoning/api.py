@@ -72,6 +72,8 @@ class Solver:
         halt_by: HaltBy = "confidence",
         halt_at: float = 0.95,
         random_start: bool = False,
+        latent_noise: float = 0.0,
+        draw_tokens: bool = False,
         precision: Precision = "fp32",
         select: Rule = "majority",
         chunk: int = 512,
@@ -86,6 +88,8 @@ class Solver:
             halt_by=halt_by,
             halt_at=halt_at,
             random_start=random_start,
+            latent_noise=latent_noise,
+            draw_tokens=draw_tokens,
             precision=precision,
             select=select,
             chunk=chunk,
@@ -103,6 +107,8 @@ class Solver:
         halt_by: HaltBy = "confidence",
         halt_at: float = 0.95,
         random_start: bool = False,
+        latent_noise: float = 0.0,
+        draw_tokens: bool = False,
         precision: Precision = "fp32",
         select: Rule = "majority",
         chunk: int = 512,
@@ -118,8 +124,10 @@ class Solver:
             halt_by: sure by its decoder, all tokens together ("confidence"), or by its halt head ("head").
             halt_at: the probability above which it is sure.
             random_start: draw z_0 anew for each trajectory: how a model without noise can vary.
+            latent_noise: normal noise of this size on the latent state before every step: with select "halt", PTRM.
+            draw_tokens: draw each token by the decoder's probabilities, in place of the most probable.
             precision: of matrix products, "fp32" or "bf16", which is several times faster on most devices.
-            select: order of the answers: "majority", "lprm" or "first".
+            select: order of the answers: "majority", "lprm", "first" or "halt".
             chunk: trajectories at once: bounds the memory.
             seed: seed of the noise.
 
@@ -143,6 +151,8 @@ class Solver:
             chunk=chunk,
             seed=seed,
             random_start=random_start,
+            latent_noise=latent_noise,
+            draw_tokens=draw_tokens,
             precision=precision,
         )
         task, done, source = self.task, 0, iter(puzzles)

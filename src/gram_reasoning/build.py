@@ -10,7 +10,11 @@ from gram_reasoning.config import Recipe, from_json
 from gram_reasoning.errors import UserError, check
 from gram_reasoning.models.base import Model
 from gram_reasoning.models.configs import MODEL_KINDS, ModelConfig
+from gram_reasoning.models.direct import OnePass
 from gram_reasoning.models.gram import Gram
+from gram_reasoning.models.hrm import TwoTimescales
+from gram_reasoning.models.looped import LoopedTransformer
+from gram_reasoning.models.trm import TinyRecursion
 from gram_reasoning.storage import checkpoint
 from gram_reasoning.storage.hub import BUNDLED, find_model
 from gram_reasoning.tasks.arc import Arc
@@ -30,7 +34,13 @@ TASKS: dict[str, type[Task]] = {
     task.name: task for task in (NQueens, GraphColoring, Sudoku, SudokuGeneration, Maze, MNIST, Arc)
 }
 """Every kind of task and its class; the names are the kinds of their configs."""
-MODELS: dict[str, type[Model]] = {"gram": Gram}
+MODELS: dict[str, type[Model]] = {
+    "gram": Gram,
+    "direct": OnePass,
+    "looped": LoopedTransformer,
+    "hrm": TwoTimescales,
+    "trm": TinyRecursion,
+}
 """Every kind of model and its class, by the kind of its config."""
 
 

@@ -124,6 +124,8 @@ class EvalConfig:
     """Supervision steps of each; None means as many as in training."""
     views: int = 1
     """Augmentations in which each input is solved; their answers vote. Only ARC has more than one."""
+    draw_tokens: bool = False
+    """Draw each token by the decoder's probabilities, in place of the most probable (an ablation)."""
 
     def __post_init__(self) -> None:
         check(self.samples >= 1, "evaluation.samples", self.samples, "at least 1")

@@ -97,3 +97,4 @@ class Candidates:
     answers: Tensor  # (M, N, L) int64
     values: Tensor  # `Answer.value` of the final state (M, N)
     steps: Tensor  # steps taken (M, N)
+    halts: Tensor | None = None  # `Answer.halt` of the final state (M, N); None for a model that cannot say

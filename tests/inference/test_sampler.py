@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig, sample
+from gram_reasoning.inference.select import check_rule
 from gram_reasoning.models.gram import Gram, Latent
 from gram_reasoning.types import Candidates
-from helpers import tiny_gram
+from helpers import tiny_gram, tiny_rival
 
 M, N, STEPS = 5, 7, 6
 INPUTS = torch.randint(0, 3, (M, 9), generator=torch.Generator().manual_seed(0))
@@ -187,3 +188,86 @@ def test_random_starts_are_each_trajectorys_own(halting: bool):
             latent = model.step(context, latent, torch.zeros(1, *model.noise_shape()))
     if not halting:
         assert torch.equal(model.decode(latent)[0].argmax(-1), varied.answers[2, 3])
+
+
+# -- models of other kinds -----------------------------------------------------------------------------------------
+
+VARIED: list[tuple[str, dict[str, Any]]] = [
+    ("direct", {"steps": 1}),
+    ("direct", {"steps": 1, "draw_tokens": True}),
+    ("looped", {}),
+    ("looped", {"latent_noise": 0.3}),
+    ("hrm", {"latent_noise": 0.3, "halting": True}),
+    ("trm", {"latent_noise": 0.3}),
+    ("trm", {"latent_noise": 0.3, "halting": True}),
+    ("trm", {"draw_tokens": True, "halting": True}),
+    ("trm", {"random_start": True}),
+    ("trm, drawn", {}),
+    ("trm, drawn", {"halting": True}),
+]
+
+
+@lru_cache
+def rival(name: str) -> Any:
+    """Its halt head even enough to halt at different steps."""
+    changes = {"token_mixer": "mlp", "positions": "learned"} | ({"start": "drawn"} if name == "trm, drawn" else {})
+    model = tiny_rival(name.removesuffix(", drawn"), **changes)
+    if name not in ("direct", "looped"):
+        with torch.no_grad():
+            model.halt_head.weight.mul_(2.0)
+    return model
+
+
+@pytest.mark.parametrize(("name", "options"), VARIED, ids=str)
+def test_any_pool_gives_what_a_rivals_plain_loop_gives(name: str, options: dict[str, Any]):
+    model, asked = rival(name), SamplerConfig(**({"samples": 3, "steps": STEPS, "halt_by": "head"} | options))
+    pools = [
+        sample(model, INPUTS, SamplerConfig(**{**vars(asked), "chunk": chunk}), counted=slice(None))
+        for chunk in (1, 4, 64)
+    ]
+    for pool in pools[1:]:
+        assert_same(pool, pools[0])
+        assert (pool.halts is None) == (name in ("direct", "looped"))
+        if pool.halts is not None and pools[0].halts is not None:
+            torch.testing.assert_close(pool.halts, pools[0].halts, rtol=1e-4, atol=1e-5)
+    varies = options.keys() & {"latent_noise", "draw_tokens", "random_start"} or name == "trm, drawn"
+    assert bool((pools[0].answers != pools[0].answers[:, :1]).any()) == bool(varies)
+
+
+@torch.no_grad()
+def test_latent_noise_is_added_before_every_step_to_every_tensor_of_the_state():
+    model = rival("trm")
+    found = sample(model, INPUTS, SamplerConfig(samples=3, steps=2, latent_noise=0.3, seed=4))
+    m, n = 3, 2
+    state = model.initial_state(1)
+    for step in range(2):
+        keys = [noise.keys(4, f"latent {name}", *(torch.tensor([i]) for i in (m, n, step))) for name in ("high", "low")]
+        assert not torch.equal(*keys)
+        moved = [z + 0.3 * noise.normal(key, z.shape[1:]) for z, key in zip(state, keys, strict=True)]
+        state = model.recursion(type(state)(*moved), model.encode(INPUTS[m : m + 1]))
+    assert torch.equal(found.answers[m, n], model.decode(state)[0].argmax(-1))
+    assert found.halts is not None
+    torch.testing.assert_close(found.halts[m, n], model.halt_logit(state)[0].sigmoid(), rtol=1e-4, atol=1e-6)
+
+
+def test_drawn_tokens_follow_their_probabilities():
+    """Chi-square of each of 9 tokens over 3 values, 2,000 draws; 18 degrees of freedom, critical value at 0.001: 42."""
+    model = tiny_rival("direct")
+    found = sample(model, INPUTS[:1], SamplerConfig(samples=2000, steps=1, draw_tokens=True))
+    with torch.no_grad():
+        expected = 2000 * model.predict(model.encode(INPUTS[:1]))[0].softmax(-1)
+    seen = torch.stack([(found.answers[0] == value).sum(0) for value in range(3)], -1).float()
+    assert float(((seen - expected).square() / expected.clamp(min=1e-3)).sum()) < 42.3
+    assert (seen > 0).sum() > 9
+
+
+def test_what_a_model_cannot_do_is_refused():
+    with pytest.raises(UserError, match=r"--latent-noise: got 0\.3, expected nothing for OnePass"):
+        sample(rival("direct"), INPUTS, SamplerConfig(samples=1, steps=1, latent_noise=0.3))
+    with pytest.raises(UserError, match="--latent-noise: got -1"):
+        SamplerConfig(latent_noise=-1)
+    for name in ("direct", "looped"):
+        with pytest.raises(UserError, match="--select: got 'halt'"):
+            check_rule(rival(name), "halt")
+    check_rule(rival("trm"), "halt")
+    check_rule(gram(), "halt")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gram_reasoning.inference.select import RankedAnswer, Rule, rank
 
-RULES: list[Rule] = ["majority", "lprm", "first"]
+RULES: list[Rule] = ["majority", "lprm", "first", "halt"]
 Answer = tuple[int, ...]
 Sample = tuple[Answer, float]
 samples = st.lists(
@@ -44,6 +44,7 @@ def test_order_of_rules(rows: list[Sample]) -> None:
     by_votes = sorted(by_value, key=lambda answer: -votes[answer])
     by_votes.sort(key=lambda answer: not any(answer))
     assert [r.answer for r in ranked(rows, "lprm")] == by_value
+    assert [r.answer for r in ranked(rows, "halt")] == by_value
     assert [r.answer for r in ranked(rows, "majority")] == by_votes
 
 

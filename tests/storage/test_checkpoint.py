@@ -26,6 +26,7 @@ from gram_reasoning.storage import checkpoint
 from helpers import after_step, debug_recipe, make_trainer, metrics_of, same, weights_of
 
 BUSY: dict[str, Any] = {"prior_share": 0.5, "guided_stay": "drawn", "halting": True, "prior_target": "nearest"}
+UNGUIDED: dict[str, Any] = {"prior_share": 1.0, "halting": True, "prior_target": "drawn"}
 
 
 def finish(recipe: Recipe, run: Path) -> dict[str, torch.Tensor]:
@@ -64,7 +65,23 @@ def half(half_run: Path, tmp_path: Path) -> Path:
     ids=["fp32", "bf16", "busy", "muon", "groups"],
 )
 def test_a_run_resumed_at_every_boundary_is_the_undisturbed_run(tmp_path: Path, train: dict[str, Any]):
-    recipe = debug_recipe(model={"supervision_steps": 3}, train={**train, "log_every": 1, "eval_every": 4})
+    check_resumed(
+        debug_recipe(model={"supervision_steps": 3}, train={**train, "log_every": 1, "eval_every": 4}), tmp_path
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["looped", "trm", *(pytest.param(name, marks=pytest.mark.slow) for name in ("direct", "hrm", "trm-start"))]
+)
+def test_a_rival_resumed_at_every_boundary_is_the_undisturbed_run(tmp_path: Path, name: str):
+    """One of each kind of carry: nothing, and a state without registers."""
+    drawn = name == "trm-start"
+    changes = {"start": "drawn"} if drawn else {}
+    base = f"nqueens7-{'trm' if drawn else name}-pocket-debug"
+    check_resumed(debug_recipe(base, model=changes, train={**UNGUIDED, "log_every": 1, "eval_every": 4}), tmp_path)
+
+
+def check_resumed(recipe: Recipe, tmp_path: Path) -> None:
     undisturbed = finish(recipe, tmp_path / "whole")
     for step in range(1, 6):
         stop_at(recipe, tmp_path / "chain", step)

@@ -24,14 +24,19 @@ class EvalOptions(SamplingOptions):
     """Which inputs."""
     samples: int | None = None
     """Trajectories for each input; the default is the recipe's."""
-    select: Literal["majority", "lprm", "first"] = "majority"
-    """Which answer counts as the model's choice."""
+    select: Literal["majority", "lprm", "first", "halt"] = "majority"
+    """Which answer counts as the model's choice: the one with most votes, of the highest value, the first, or the one
+    that the halt head is surest of."""
     views: int | None = None
     """Augmentations in which each input is solved, whose answers vote (ARC); the default is the recipe's."""
     limit: int | None = None
     """Only the first so many inputs."""
     random_start: bool = False
     """Draw z_0 anew for each trajectory: how a model without noise can vary."""
+    latent_noise: float = 0.0
+    """Normal noise of this size on the latent state before every step: with --select halt, PTRM."""
+    draw_tokens: bool = False
+    """Draw each token by the decoder's probabilities, in place of the most probable."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of matrix products; bf16 is several times faster on most devices."""
     timeout: float = 600.0
@@ -75,7 +80,7 @@ def run(arguments: list[str]) -> int:
         recipe, task, model = load_model(name, processes.device)
         if options.submission and not isinstance(task, Demonstrations):
             raise lacks(task, Demonstrations, "--submission")
-        more = {"random_start": options.random_start, "precision": options.precision}
+        more = {name: getattr(options, name) for name in ("random_start", "latent_noise", "draw_tokens", "precision")}
         sampler = sampler_config(options, options.samples, recipe.evaluation, model, **more)
         problems = task.split(options.split)
         if options.limit is not None:

@@ -49,8 +49,8 @@ class SolveOptions(SamplingOptions):
     the package that fits the first board."""
     samples: int | None = None
     """Trajectories for each board; the default is the recipe's."""
-    select: Literal["majority", "lprm", "first"] = "majority"
-    """Order of the answers."""
+    select: Literal["majority", "lprm", "first", "halt"] = "majority"
+    """Order of the answers: by votes, the model's value, the order of sampling, or what the halt head says."""
     all: bool = False
     """Print every distinct solution found, not only the best."""
     views: int | None = None

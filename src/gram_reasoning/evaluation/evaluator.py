@@ -10,7 +10,7 @@ from torch import Tensor
 from gram_reasoning import noise
 from gram_reasoning.evaluation.metrics import Found, passed, summarize, tally
 from gram_reasoning.inference.sampler import SamplerConfig, sample
-from gram_reasoning.inference.select import Rule, in_standard_form, rank
+from gram_reasoning.inference.select import Rule, check_rule, in_standard_form, rank, scores
 from gram_reasoning.models.base import Model
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.tasks.base import Problems, Task, learnt
@@ -38,6 +38,7 @@ def evaluate(
         views: augmentations in which each input is solved (see tasks/demonstrations.py).
         submit: called with the answers for a submission, best first (M, attempts, L).
     """
+    check_rule(model, rule)
     seen = augmented(task, problems, views)
     vectors = identity_vectors(model, seen)
     candidates = sample(
@@ -80,7 +81,7 @@ def attempts(candidates: Candidates, rule: Rule, number: int) -> np.ndarray:
 
     Where fewer differ, the best comes again.
     """
-    pairs = zip(candidates.answers.cpu(), candidates.values.cpu(), strict=True)
+    pairs = zip(candidates.answers.cpu(), scores(candidates, rule).cpu(), strict=True)
     ranked = [[a.first for a in rank(answers, values, rule)[:number]] for answers, values in pairs]
     return np.array([rows + rows[:1] * (number - len(rows)) for rows in ranked])
 

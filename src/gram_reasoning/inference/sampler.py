@@ -15,7 +15,7 @@ from torch import Tensor
 from gram_reasoning import noise, trees
 from gram_reasoning.config import EvalConfig
 from gram_reasoning.errors import UserError, check
-from gram_reasoning.models.base import Model, RecursiveModel, probability
+from gram_reasoning.models.base import Model, RecursiveModel, can_halt, probability
 from gram_reasoning.nn.precision import Precision, autocast
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.trees import Tree
@@ -46,12 +46,17 @@ class SamplerConfig:
     """Seed of the noise."""
     random_start: bool = False
     """Draw z_0 anew for each trajectory in place of the stored one: how a model without noise can vary."""
+    latent_noise: float = 0.0
+    """Standard deviation of normal noise on the latent state before every step: another way to vary (PTRM)."""
+    draw_tokens: bool = False
+    """Draw each token of an answer by the decoder's probabilities, in place of the most probable."""
     precision: Precision = "fp32"
     """Of matrix products; bf16 is several times faster on most devices."""
 
     def __post_init__(self) -> None:
         for name, most in (("samples", 100_000), ("steps", 100_000), ("chunk", 1_000_000)):
             check(1 <= getattr(self, name) <= most, name, getattr(self, name), f"1 to {most}")
+        check(0 <= self.latent_noise < float("inf"), "--latent-noise", self.latent_noise, "a number from 0 on")
 
     @classmethod
     def filled(
@@ -60,6 +65,7 @@ class SamplerConfig:
         """With the recipe's numbers, and the model's own steps, where None stands."""
         samples = defaults.samples if samples is None else samples
         steps = (defaults.steps or model.sampling_steps) if steps is None else steps
+        rest["draw_tokens"] = defaults.draw_tokens or rest.get("draw_tokens", False)
         return cls(samples=samples, steps=steps, **rest)
 
 
@@ -89,14 +95,16 @@ def sample(
         Candidates on the model's device.
 
     Raises:
-        UserError: the model cannot run as asked for: so many steps, halting, another start; or nobody can say which
-            tokens count when it halts by confidence.
+        UserError: the model cannot run as asked for: so many steps, halting, another start, latent noise, drawn tokens;
+            or nobody can say which tokens count when it halts by confidence.
     """
     own, name = model.sampling_steps, type(model).__name__
     check(model.goes_deeper or config.steps == own, "--steps", config.steps, f"{own}, all that {name} takes")
     check(model.goes_deeper or not config.halting, "--halting", True, f"nothing for {name}: its steps are fixed")
     start = model.start_shape() if isinstance(model, RecursiveModel) else None
     check(start is not None or not config.random_start, "--random-start", True, f"nothing for {name}: it has one start")
+    latent = isinstance(model, RecursiveModel) or not config.latent_noise
+    check(latent, "--latent-noise", config.latent_noise, f"nothing for {name}: it has no latent state")
     unsure = config.halting and config.halt_by == "confidence" and counted is None
     check(not unsure, "--halt-by", "confidence", "head, for a task whose answers differ in size")
     device = next(model.parameters()).device
@@ -123,6 +131,7 @@ def _sample(
     answers = torch.zeros(total + 1, inputs.shape[1], dtype=torch.int64, device=device)  # the last row: a bin
     values = torch.zeros(total + 1, device=device)
     taken = torch.zeros(total + 1, dtype=torch.int64, device=device)
+    halts = torch.zeros(total + 1, device=device) if can_halt(model) else None
 
     rows = min(config.chunk, total)
     trajectory = torch.arange(rows, device=device)  # of those in `own`; `total` where a place is empty
@@ -157,7 +166,10 @@ def _sample(
     turn = 0
     while rows:
         number = own.start + trajectory
-        keys = noise.keys(config.seed, "sample", first_input + number // N, number % N, steps)
+        here = (first_input + number // N, number % N, steps)
+        if config.latent_noise:
+            state = _shaken(state, config, here)
+        keys = noise.keys(config.seed, "sample", *here)
         state = model.step(context, state, noise.normal(keys, model.step_noise_shape()), steps)
         steps, turn = steps + 1, turn + 1
         if not config.halting and turn % config.steps:
@@ -166,7 +178,9 @@ def _sample(
         if config.halting:
             done = done | (sureness(answer) > config.halt_at)
         finished = torch.where(done, trajectory, total)  # the others write into the bin
-        answers[finished] = answer.tokens
+        answers[finished] = _drawn(answer, config, here) if config.draw_tokens else answer.tokens
+        if halts is not None and answer.halt is not None:
+            halts[finished] = answer.halt
         values[finished] = answer.value
         taken[finished] = steps
 
@@ -188,4 +202,24 @@ def _sample(
         context = context_of(trajectory)
     shape = (len(inputs), N)
     found = [processes.gather(t[:total], everyone) for t in (answers, values, taken)]
-    return Candidates(found[0].view(*shape, inputs.shape[1]), found[1].view(shape), found[2].view(shape))
+    sure = None if halts is None else processes.gather(halts[:total], everyone).view(shape)
+    return Candidates(found[0].view(*shape, inputs.shape[1]), found[1].view(shape), found[2].view(shape), sure)
+
+
+def _shaken(state: Tree, config: SamplerConfig, here: tuple[Tensor, ...]) -> Tree:
+    """The state with noise of its own on every tensor of it."""
+    moved = {
+        name: tensor
+        + config.latent_noise * noise.normal(noise.keys(config.seed, f"latent {name}", *here), tensor.shape[1:])
+        for name, tensor in trees.named(state).items()
+    }
+    return trees.rebuilt(state, moved)
+
+
+def _drawn(answer: Answer, config: SamplerConfig, here: tuple[Tensor, ...]) -> Tensor:
+    """Tokens drawn by their probabilities (B, L): the largest of ln p plus Gumbel noise."""
+    if answer.logits is None:
+        raise UserError("--draw-tokens: expected a model whose answer is decoded from logits")
+    normal = noise.normal(noise.keys(config.seed, "tokens", *here), answer.logits.shape[1:])
+    gumbel = -(-torch.special.log_ndtr(normal.double())).log()
+    return (answer.logits + gumbel).argmax(-1)

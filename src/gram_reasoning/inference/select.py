@@ -6,11 +6,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gram_reasoning.errors import check
+from gram_reasoning.models.base import Model, can_halt
 from gram_reasoning.tasks.base import Task
 from gram_reasoning.tasks.demonstrations import Demonstrations
 from gram_reasoning.types import Candidates
 
-Rule = Literal["majority", "lprm", "first"]
+Rule = Literal["majority", "lprm", "first", "halt"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class RankedAnswer:
     votes: int
     """Trajectories that ended in it; the votes of an input sum to its samples."""
     value: float
-    """Highest LPRM value among them, in [0, 1]."""
+    """Highest score among them (see `scores`), in [0, 1]."""
     first: int
     """Number of the first trajectory that ended in it."""
 
@@ -31,9 +33,9 @@ def rank(answers: Tensor, values: Tensor, rule: Rule) -> list[RankedAnswer]:
 
     Args:
         answers: (N, L) tokens.
-        values: (N,) LPRM values.
-        rule: "majority" by votes over whole answers, "lprm" by value, "first" by order of sampling; ties go to the
-            higher value, then to the earlier.
+        values: (N,) what `scores` gave.
+        rule: "majority" by votes over whole answers, "lprm" and "halt" by value, "first" by order of sampling; ties go
+            to the higher value, then to the earlier.
     """
     unique, inverse, votes = torch.unique(answers, dim=0, return_inverse=True, return_counts=True)
     best = values.new_empty(len(unique)).scatter_reduce(0, inverse, values, "amax", include_self=False)
@@ -44,9 +46,23 @@ def rank(answers: Tensor, values: Tensor, rule: Rule) -> list[RankedAnswer]:
     order = {
         "majority": lambda a: (-a.votes, -a.value, a.first),
         "lprm": lambda a: (-a.value, a.first),
+        "halt": lambda a: (-a.value, a.first),
         "first": lambda a: (a.first,),
     }
     return sorted(ranked, key=lambda a: (not any(a.answer), *order[rule](a)))  # padding alone is no answer: last
+
+
+def check_rule(model: Model, rule: Rule) -> None:
+    """UserError if the model cannot say what the rule asks."""
+    check(rule != "halt" or can_halt(model), "--select", rule, "another rule, for a model without a halt head")
+
+
+def scores(candidates: Candidates, rule: Rule) -> Tensor:
+    """What the model says of each candidate (M, N): how sure its halt head is under "halt", else its value."""
+    if rule != "halt":
+        return candidates.values
+    assert candidates.halts is not None, "check_rule comes first"
+    return candidates.halts
 
 
 def in_standard_form(
@@ -67,4 +83,5 @@ def in_standard_form(
         answers = task.undo_augmentation(answers, identity.to(device).repeat_interleave(N))
     shape = (M // views, views * N)
     values, steps = candidates.values.view(shape), candidates.steps.view(shape)
-    return replace(candidates, answers=answers.view(*shape, L), values=values, steps=steps)
+    halts = None if candidates.halts is None else candidates.halts.view(shape)
+    return replace(candidates, answers=answers.view(*shape, L), values=values, steps=steps, halts=halts)

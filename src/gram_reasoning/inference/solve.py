@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig, sample
-from gram_reasoning.inference.select import RankedAnswer, Rule, in_standard_form, rank
+from gram_reasoning.inference.select import RankedAnswer, Rule, check_rule, in_standard_form, rank, scores
 from gram_reasoning.models.base import Model
 from gram_reasoning.tasks.text import Written
 
@@ -81,12 +81,13 @@ def solve(
     Args:
         first_input: number of the first input, which keys its noise (see `sample`).
     """
+    check_rule(model, rule)
     together = max(1, config.chunk * FILL // config.samples)
     for start in range(0, len(inputs), together):
         part = torch.stack(list(inputs[start : start + together]))
         candidates = sample(model, part, config, first_input + start, counted=task.counted)
         candidates = in_standard_form(task, part, candidates)
-        for tokens, answers, values in zip(part, candidates.answers.cpu(), candidates.values.cpu(), strict=True):
+        for tokens, answers, values in zip(part, candidates.answers.cpu(), scores(candidates, rule).cpu(), strict=True):
             ranked = rank(answers, values, rule)
             yield Solved(
                 input=task.compact(tokens.tolist()),

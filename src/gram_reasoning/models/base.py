@@ -170,6 +170,11 @@ class OneShotModel(Model):
         return Answer(state.argmax(-1), state, probability(state), None)
 
 
+def can_halt(model: Model) -> bool:
+    """Whether the model can say that it takes its answer for right."""
+    return isinstance(model, RecursiveModel) and model.halt_logit(model.initial_state(1)) is not None
+
+
 def probability(logits: Tensor) -> Tensor:
     """Of the most probable answer under logits (B, L, V), all tokens together: (B,)."""
     return logits.log_softmax(-1).amax(-1).sum(-1).exp()

@@ -211,7 +211,7 @@ class Gram(TokenModel, RecursiveModel):
         for t in range(T - 1):  # without gradient, but for the last of them if more than one transition has it
             with torch.set_grad_enabled(torch.is_grad_enabled() and t >= T - c.gradient_transitions):
                 z, passed = self.transition(z, context, noise[:, t], self.early(view))
-                early.append(passed.proposal.detach())
+                early.append(passed.proposal)
                 registers.append(z.high[:, 0].detach())
         z, last = self.transition(z, context, noise[:, T - 1], view)  # the last, with gradient
         registers.append(z.high[:, 0].detach())
@@ -222,7 +222,7 @@ class Gram(TokenModel, RecursiveModel):
         tokens = counted(targets)
         losses = {"cross_entropy": token_cross_entropy(logits, targets) / tokens}
 
-        # Rate: the KL of the charged transitions; their u is detached except in the last.
+        # Rate: the KL of the charged transitions; their u is detached where no gradient flows.
         losses["kl"] = nats = torch.zeros_like(losses["cross_entropy"])
         if view is not None:
             pairs = [self.noises(u, view) for u in early] if c.charged_transitions == "all" else []

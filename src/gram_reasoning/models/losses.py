@@ -12,6 +12,22 @@ def token_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits.transpose(1, 2), targets, ignore_index=IGNORE, reduction="none").sum(1)
 
 
+def stablemax(logits: Tensor) -> Tensor:
+    """Ln p of every token, p in proportion to s(x) = x + 1 from 0 on and 1 / (1 - x) below (Prieto et al. 2025)."""
+    weights = torch.where(logits < 0, 1 / (1 - logits.clamp(max=0)), logits + 1)
+    return weights.log() - weights.sum(-1, keepdim=True).log()
+
+
+def stablemax_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """As `token_cross_entropy`, with stablemax in place of softmax; in float64, where HRM and TRM compute it."""
+    log_p = stablemax(logits.double())
+    return F.nll_loss(log_p.transpose(1, 2), targets, ignore_index=IGNORE, reduction="none").sum(1).to(logits.dtype)
+
+
+CROSS_ENTROPIES = {"softmax": token_cross_entropy, "stablemax": stablemax_cross_entropy}
+"""How logits are judged, by the name in a config."""
+
+
 def counted(targets: Tensor) -> Tensor:
     """How many tokens of each target (B, L) count: (B,), 1 where none does."""
     return (targets != IGNORE).sum(1).clamp(min=1)

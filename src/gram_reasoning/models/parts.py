@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gram_reasoning.errors import check
 from gram_reasoning.models.base import Model
-from gram_reasoning.models.configs import GramConfig
+from gram_reasoning.models.configs import GramConfig, ModelConfig
 from gram_reasoning.nn.distributions import DiagonalGaussian
 from gram_reasoning.nn.identity import IdentityTable
 from gram_reasoning.nn.layers import Attention, Block, GridMixer, SequenceMLP, SwiGLU, rotary_table, truncated_normal_
@@ -42,9 +42,15 @@ def _units(c: Sizes, shape: Shape, positions: int) -> nn.Module:
     return UnitsMixer(c.hidden_size, c.mixer_size, c.prefix_tokens, shape.length, shape.units, each)
 
 
+def _sequence(c: Sizes, shape: Shape, positions: int) -> nn.Module:
+    del shape
+    return SequenceMLP(c.prefix_tokens + positions, c.mixer_size)
+
+
 MIXERS: dict[str, Callable[[Sizes, Shape, int], nn.Module]] = {
     "attention": lambda c, shape, positions: Attention(c.hidden_size, c.num_heads, c.qk_norm),
-    "mlp": lambda c, shape, positions: SequenceMLP(c.prefix_tokens + positions, c.mixer_size),
+    "mlp": _sequence,
+    "mlp-released": _sequence,
     "grid": _grid,
     "units": _units,
 }
@@ -85,16 +91,16 @@ class TokenModel(Model):
 
     rotary: Tensor | None
 
-    def __init__(self, config: GramConfig, shape: Shape) -> None:
+    def __init__(self, config: ModelConfig, shape: Shape) -> None:
         super().__init__(config, shape)
-        self.sizes: Sizes = config
-        D = config.hidden_size
-        self.layout: Any = chosen(LAYOUTS, "layout", config.layout)(config, shape)
-        self.positions = config.prefix_tokens + self.layout.positions  # S
+        c: Sizes = config
+        self.sizes, D = c, c.hidden_size
+        self.layout: Any = chosen(LAYOUTS, "layout", c.layout)(c, shape)
+        self.positions = c.prefix_tokens + self.layout.positions  # S
         self.token_embedding = self.layout.embedding(std=1 / math.sqrt(D))
         if shape.identities:
             self.identities = IdentityTable(shape.identities, D)
-        fixed = config.prefix_tokens - bool(shape.identities)  # prefix tokens that all inputs share
+        fixed = c.prefix_tokens - bool(shape.identities)  # prefix tokens that all inputs share
         self.prefix = nn.Parameter(truncated_normal_(torch.empty(fixed, D), std=1 / math.sqrt(D)))
 
     def network(self) -> "Network":
@@ -132,9 +138,11 @@ class Network(nn.Module):
     def __init__(self, config: Sizes, shape: Shape, positions: int) -> None:
         super().__init__()
         mixer, D = chosen(MIXERS, "token_mixer", config.token_mixer), config.hidden_size
+        across = config.token_mixer == "mlp-released"  # TRM's released code norms what it mixed over the positions
         self.blocks = nn.ModuleList()
         for _ in range(config.num_layers):
-            self.blocks.append(Block(mixer(config, shape, positions), D, config.mlp_size, config.block_start))
+            one = mixer(config, shape, positions)
+            self.blocks.append(Block(one, D, config.mlp_size, config.block_start, norm_positions=across))
 
     def forward(self, x: Tensor, rotary: Tensor | None) -> Tensor:
         for block in self.blocks:

@@ -139,11 +139,14 @@ class Block(nn.Module):
     Args:
         start: what the output maps of mixer and SwiGLU are multiplied by before training: a small one begins near
             the norm alone.
+        norm_positions: the first norm is over the positions of each channel, not over the channels of each position.
     """
 
-    def __init__(self, mixer: nn.Module, size: int, hidden: int, start: float = 1.0) -> None:
+    def __init__(
+        self, mixer: nn.Module, size: int, hidden: int, start: float = 1.0, norm_positions: bool = False
+    ) -> None:
         super().__init__()
-        self.mixer = mixer
+        self.mixer, self.norm_positions = mixer, norm_positions
         self.mlp = SwiGLU(size, hidden, size)
         with torch.no_grad():
             for weight in self.output_maps():
@@ -156,11 +159,12 @@ class Block(nn.Module):
         return [*last, *(weight for grid in grids for weight in (grid.near.weight, grid.far.weight))]
 
     def forward(self, x: Tensor, rotary: Tensor | None) -> Tensor:
-        if fused.applies(x):
+        if fused.applies(x) and not self.norm_positions:
             if isinstance(self.mixer, SequenceMLP):
                 x = fused.half_block(x, *self.mixer.mlp.maps, across=True)
             else:
                 x = fused.add_norm(x, self.mixer(x, rotary))
             return fused.half_block(x, *self.mlp.maps)
-        x = rms_norm(x + self.mixer(x, rotary))
+        x = x + self.mixer(x, rotary)
+        x = rms_norm(x.transpose(1, 2)).transpose(1, 2) if self.norm_positions else rms_norm(x)
         return rms_norm(x + self.mlp(x))

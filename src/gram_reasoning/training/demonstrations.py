@@ -16,7 +16,7 @@ from gram_reasoning import noise
 from gram_reasoning.config import TrainConfig
 from gram_reasoning.evaluation.evaluator import attempts, evaluate, identity_vectors
 from gram_reasoning.inference.sampler import SamplerConfig, sample
-from gram_reasoning.inference.select import RankedAnswer, Rule, in_standard_form, rank
+from gram_reasoning.inference.select import RankedAnswer, Rule, in_standard_form, rank, scores
 from gram_reasoning.models.base import Model
 from gram_reasoning.nn.identity import IdentityTable
 from gram_reasoning.nn.precision import autocast
@@ -115,7 +115,7 @@ def solve_episode(
         seen = augmented(task, episode.questions, views)
         candidates = sample(model, seen.inputs, sampler, identity=identity_vectors(model, seen), counted=task.counted)
     candidates = in_standard_form(task, seen.inputs, candidates, seen.identity, views)
-    pairs = zip(candidates.answers.cpu(), candidates.values.cpu(), strict=True)
+    pairs = zip(candidates.answers.cpu(), scores(candidates, rule).cpu(), strict=True)
     ranked = [rank(answers, values, rule) for answers, values in pairs]
     best = attempts(candidates, rule, task.attempts)
     right = task.right(candidates.answers, episode.questions)
