@@ -8,9 +8,11 @@ import torch
 from gram_reasoning import recipes
 from gram_reasoning.config import Recipe, from_json
 from gram_reasoning.errors import UserError, check
+from gram_reasoning.models.autoregressive import Autoregressive
 from gram_reasoning.models.base import Model
 from gram_reasoning.models.configs import MODEL_KINDS, ModelConfig
 from gram_reasoning.models.gram import Gram
+from gram_reasoning.models.mdlm import MaskedDiffusion
 from gram_reasoning.storage import checkpoint
 from gram_reasoning.storage.hub import BUNDLED, find_model
 from gram_reasoning.tasks.arc import Arc
@@ -32,6 +34,7 @@ TASKS: dict[str, type[Task]] = {
 """Every kind of task and its class; the names are the kinds of their configs."""
 MODELS: dict[str, type[Model]] = {"gram": Gram}
 """Every kind of model and its class, by the kind of its config."""
+MODELS |= {"ar": Autoregressive, "mdlm": MaskedDiffusion}
 
 
 def register_task(config: type[TaskConfig], task: type[Task], *own: Recipe) -> None:
@@ -58,7 +61,8 @@ def build_task(recipe: Recipe) -> Task:
 def build_model(recipe: Recipe, task: Task) -> Model:
     """The recipe's model with fresh weights, drawn from the recipe's seed."""
     identities = task.identities if isinstance(task, Demonstrations) else 0
-    shape = Shape(length=task.length, vocab=task.vocab, identities=identities)
+    counted = None if task.counted is None else range(task.length)[task.counted]
+    shape = Shape(length=task.length, vocab=task.vocab, identities=identities, counted=counted)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.train.seed)
         return MODELS[recipe.model.kind](recipe.model, shape)

@@ -26,6 +26,8 @@ class Shape:
     """V, token values."""
     identities: int = 0
     """Rows of the table of identities, for a task whose inputs belong to something that is learnt (ARC)."""
+    counted: range | None = None
+    """Positions of an answer that count; None if all may."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.trees import Tree
 from gram_reasoning.types import Answer, Candidates
 
+Decode = Literal["ancestral", "greedy", "beam"]
 ALL = slice(None)
 LOOK_EVERY = 4
 """Steps after which the host asks a GPU how many trajectories are left; on CPU asking costs nothing."""
@@ -46,12 +47,19 @@ class SamplerConfig:
     """Seed of the noise."""
     random_start: bool = False
     """Draw z_0 anew for each trajectory in place of the stored one: how a model without noise can vary."""
+    temperature: float | None = None
+    """By which the logits of drawn tokens are divided, for a model that draws them; None: 1."""
+    decode: Decode | None = None
+    """How a model that draws one token after the other does it: by chance (None), always the likeliest, or by a
+    stochastic beam search, whose samples of an input never repeat."""
     precision: Precision = "fp32"
     """Of matrix products; bf16 is several times faster on most devices."""
 
     def __post_init__(self) -> None:
         for name, most in (("samples", 100_000), ("steps", 100_000), ("chunk", 1_000_000)):
             check(1 <= getattr(self, name) <= most, name, getattr(self, name), f"1 to {most}")
+        hot = self.temperature is None or 0 < self.temperature < float("inf")
+        check(hot, "--temperature", self.temperature, "a number above 0")
 
     @classmethod
     def filled(
@@ -89,21 +97,32 @@ def sample(
         Candidates on the model's device.
 
     Raises:
-        UserError: the model cannot run as asked for: so many steps, halting, another start; or nobody can say which
-            tokens count when it halts by confidence.
+        UserError: the model cannot run as asked for: so many steps, halting, another start, a setting that it does not
+            heed; or nobody can say which tokens count when it halts by confidence.
     """
     own, name = model.sampling_steps, type(model).__name__
     check(model.goes_deeper or config.steps == own, "--steps", config.steps, f"{own}, all that {name} takes")
-    check(model.goes_deeper or not config.halting, "--halting", True, f"nothing for {name}: its steps are fixed")
+    refines = isinstance(model, RecursiveModel)
+    check(refines or not config.halting, "--halting", True, f"nothing for {name}: it answers at its last step alone")
     start = model.start_shape() if isinstance(model, RecursiveModel) else None
     check(start is not None or not config.random_start, "--random-start", True, f"nothing for {name}: it has one start")
     unsure = config.halting and config.halt_by == "confidence" and counted is None
     check(not unsure, "--halt-by", "confidence", "head, for a task whose answers differ in size")
+    model = as_asked(model, config)
     device = next(model.parameters()).device
     with autocast(device, config.precision):
         identity = None if identity is None else identity.to(device)
         inputs = inputs.to(device).long()
         return _sample(model, inputs, config, first_input, tick, processes, identity, counted or ALL)
+
+
+def as_asked(model: Model, config: SamplerConfig) -> Model:
+    """The model set to sample as the config says; UserError if it does not heed a setting."""
+    asked = {name: getattr(config, name) for name in ("temperature", "decode")}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    for name, value in asked.items():
+        check(name in model.heeds, f"--{name}", value, f"nothing for {type(model).__name__}, which has no such setting")
+    return model.set_to(sampling_steps=config.steps, samples=config.samples, **asked)
 
 
 def _sample(
@@ -118,13 +137,14 @@ def _sample(
 ) -> Candidates:
     device = inputs.device
     N, everyone = config.samples, len(inputs) * config.samples
-    own = range(everyone)[processes.share(everyone)]
+    side = model.side_by_side  # trajectories that stay side by side, in the pool and among processes
+    own = range(everyone)[_times(processes.share(everyone // side), side)]
     total = len(own)
     answers = torch.zeros(total + 1, inputs.shape[1], dtype=torch.int64, device=device)  # the last row: a bin
     values = torch.zeros(total + 1, device=device)
     taken = torch.zeros(total + 1, dtype=torch.int64, device=device)
 
-    rows = min(config.chunk, total)
+    rows = min(max(side, config.chunk // side * side), total)
     trajectory = torch.arange(rows, device=device)  # of those in `own`; `total` where a place is empty
     started = torch.tensor(rows, device=device)
     steps = torch.zeros(rows, dtype=torch.int64, device=device)
@@ -187,5 +207,11 @@ def _sample(
             stored = trees.over(lambda t: t[:left], stored)  # noqa: B023
         context = context_of(trajectory)
     shape = (len(inputs), N)
-    found = [processes.gather(t[:total], everyone) for t in (answers, values, taken)]
+    kept = [t[:total].view(total // side, side, *t.shape[1:]) for t in (answers, values, taken)]
+    found = [processes.gather(t, everyone // side) for t in kept]
     return Candidates(found[0].view(*shape, inputs.shape[1]), found[1].view(shape), found[2].view(shape))
+
+
+def _times(part: slice, factor: int) -> slice:
+    """The things of a part of groups of so many things."""
+    return slice(part.start * factor, part.stop * factor)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gram_reasoning.errors import check
 from gram_reasoning.models.base import Model
-from gram_reasoning.models.configs import GramConfig
+from gram_reasoning.models.configs import GramConfig, ModelConfig
 from gram_reasoning.nn.distributions import DiagonalGaussian
 from gram_reasoning.nn.identity import IdentityTable
 from gram_reasoning.nn.layers import Attention, Block, GridMixer, SequenceMLP, SwiGLU, rotary_table, truncated_normal_
@@ -70,16 +70,16 @@ class TokenModel(Model):
 
     rotary: Tensor | None
 
-    def __init__(self, config: GramConfig, shape: Shape) -> None:
+    def __init__(self, config: ModelConfig, shape: Shape) -> None:
         super().__init__(config, shape)
-        self.sizes: Sizes = config
-        D = config.hidden_size
-        self.layout: Any = chosen(LAYOUTS, "layout", config.layout)(config, shape)
-        self.positions = config.prefix_tokens + self.layout.positions  # S
+        c: Sizes = config
+        self.sizes, D = c, c.hidden_size
+        self.layout: Any = chosen(LAYOUTS, "layout", c.layout)(c, shape)
+        self.positions = c.prefix_tokens + self.layout.positions  # S
         self.token_embedding = self.layout.embedding(std=1 / math.sqrt(D))
         if shape.identities:
             self.identities = IdentityTable(shape.identities, D)
-        fixed = config.prefix_tokens - bool(shape.identities)  # prefix tokens that all inputs share
+        fixed = c.prefix_tokens - bool(shape.identities)  # prefix tokens that all inputs share
         self.prefix = nn.Parameter(truncated_normal_(torch.empty(fixed, D), std=1 / math.sqrt(D)))
 
     def network(self) -> "Network":

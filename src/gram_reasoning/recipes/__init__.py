@@ -12,6 +12,7 @@ from gram_reasoning.recipes.graph_coloring import RECIPES as GRAPH_COLORING
 from gram_reasoning.recipes.maze import RECIPES as MAZE
 from gram_reasoning.recipes.mnist import RECIPES as MNIST
 from gram_reasoning.recipes.nqueens import RECIPES as NQUEENS
+from gram_reasoning.recipes.sequence import RECIPES as SEQUENCE
 from gram_reasoning.recipes.sudoku import RECIPES as SUDOKU
 
 
@@ -49,7 +50,7 @@ def add(recipe: Recipe) -> None:
         RECIPES[one.name] = one
 
 
-for _build in (*NQUEENS, *GRAPH_COLORING, *SUDOKU, *MAZE, *MNIST, *ARC):
+for _build in (*NQUEENS, *GRAPH_COLORING, *SUDOKU, *MAZE, *MNIST, *ARC, *SEQUENCE):
     add(_build())
 
 
