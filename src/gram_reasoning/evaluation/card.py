@@ -20,6 +20,13 @@ ROWS = {
     "no_repeat_ceiling": "ceiling of {samples} samples without repeats",
 }
 
+GRAM = f"""\
+A GRAM model (Generative Recursive Reasoning, [arXiv 2605.19376]({PAPER})): a small network refines a latent state many
+times, and every high-level step is a sample, so that several runs on one input find several of its solutions."""
+RIVAL = f"""\
+A model of kind `{{kind}}`, trained and judged as a GRAM model is (Generative Recursive Reasoning,
+[arXiv 2605.19376]({PAPER})), to be set beside one."""
+
 
 def model_card(config: dict[str, Any], model: nn.Module, evaluations: Sequence[dict[str, Any]] = ()) -> str:
     """The card as text.
@@ -29,7 +36,7 @@ def model_card(config: dict[str, Any], model: nn.Module, evaluations: Sequence[d
         evaluations: what `gram eval --json` wrote for this model, one object each.
     """
     recipe = config["recipe"]
-    name, task = recipe["name"], recipe["task"]
+    name, task, kind = recipe["name"], recipe["task"], recipe["model"].get("kind", "gram")
     settings = ", ".join(f"{key} {value}" for key, value in task.items() if key != "kind" and value is not None)
     parameters = sum(p.numel() for p in model.parameters())
     steps = config.get("step", recipe["train"]["steps"])
@@ -37,14 +44,12 @@ def model_card(config: dict[str, Any], model: nn.Module, evaluations: Sequence[d
     return f"""{_metadata(name, task["kind"], evaluations)}
 # {name}
 
-A GRAM model (Generative Recursive Reasoning, [arXiv 2605.19376]({PAPER})): a small network refines a latent state many
-times, and every high-level step is a sample, so that several runs on one input find several of its solutions.
+{GRAM if kind == "gram" else RIVAL.format(kind=kind)}
 
 {recipe["summary"]}
 
 - Task: {task["kind"]} ({settings}).
-- Model: {parameters:,} parameters, averaged over training; width {recipe["model"]["hidden_size"]}, \
-{recipe["model"]["transitions"]} transitions in a supervision step, {recipe["model"]["supervision_steps"]} steps.
+- Model: {parameters:,} parameters, averaged over training; {_sizes(recipe["model"])}.
 - Training: `gram train {name}`, seed {recipe["train"]["seed"]}, {steps:,} optimizer steps of \
 {recipe["train"]["batch_size"]} slots.
 - Files: `config.json` and `model.safetensors`; nothing in them is run.
@@ -73,6 +78,13 @@ input with n solutions counts n times, and coverage is the sum of found over the
 An exact solver is faster and always right where one exists: use this model to study learnt, sampled reasoning. It knows
 inputs of its task and size alone. Answers that break a rule occur; do not use them without the check.
 """
+
+
+def _sizes(model: dict[str, Any]) -> str:
+    if model.get("kind", "gram") == "gram":
+        width, transitions, steps = (model[name] for name in ("hidden_size", "transitions", "supervision_steps"))
+        return f"width {width}, {transitions} transitions in a supervision step, {steps} steps"
+    return ", ".join(f"{name} {value}" for name, value in model.items() if name != "kind" and value is not None)
 
 
 def _table(evaluation: dict[str, Any]) -> str:

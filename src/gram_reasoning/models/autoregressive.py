@@ -49,6 +49,7 @@ class Autoregressive(TokenModel):
     """See AutoregressiveConfig."""
 
     config: AutoregressiveConfig
+    later: Tensor  # which of x and y a position of y may not see (A, S + A) bool
     heeds = frozenset({"temperature", "decode"})
     temperature: float = 1.0
     decode: str = "ancestral"
@@ -70,11 +71,12 @@ class Autoregressive(TokenModel):
         both = self.positions + len(where)
         self.on_answers = nn.Parameter(torch.zeros(*pairs[:2], len(where), both)) if c.relations else None
         later = torch.ones(len(where), both, dtype=torch.bool).triu(self.positions + 1)
-        self.register_buffer("later", later, persistent=False)  # what a position of y may not see
+        self.register_buffer("later", later, persistent=False)
 
     # -- the network -------------------------------------------------------------------------------------------
 
-    def encode(self, inputs: Tensor, identity: Tensor | None = None) -> Prompt:
+    def encode(self, inputs: Tensor, identity: Tensor | None = None) -> Tree:
+        """A Prompt."""
         e_x = super().encode(inputs, identity)
         _, seen = self.through(e_x, self.rotary, self.on_inputs)
         return Prompt(e_x[:, self.config.prefix_tokens :][:, self.cells], seen)

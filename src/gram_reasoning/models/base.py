@@ -95,7 +95,7 @@ class Model(nn.Module, ABC):
     # -- sampling ----------------------------------------------------------------------------------------------
 
     def set_to(self, **settings: Any) -> Self:
-        """This model, its weights shared, with other attributes: `sampling_steps`, and those that it `heeds`."""
+        """The model as it samples by these settings, weights shared: `sampling_steps`, `samples`, what it `heeds`."""
         other = copy.copy(self)
         for name, value in settings.items():
             setattr(other, name, value)

@@ -131,12 +131,11 @@ class MaskedDiffusion(TokenModel):
 
 
 def reverse(log_odds: Tensor, stays: Tensor) -> Tensor:
-    """ln q(y_s | y_t masked, y_0), with the network's odds in place of y_0: (B, L, V), the mask at 0.
+    """The log of q(y_s | y_t masked, y_0), with the network's odds in place of y_0: (B, L, V), the mask at 0.
 
     Args:
-        log_odds: ln of the odds of y_0 (B, L, V).
-        stays: (1 - alpha(s)) / (1 - alpha(t)), the probability that a masked token stays so, (B, 1) or more.
+        log_odds: log of the odds of y_0 (B, L, V); what stands at 0 is not read.
+        stays: (1 - alpha(s)) / (1 - alpha(t)), the probability that a masked token stays so, (B, 1) or (B, L).
     """
-    return torch.cat(
-        [stays.log().expand_as(log_odds[..., 0])[..., None], (log_odds + (-stays).log1p()[..., None])[..., 1:]], -1
-    )
+    masked = stays.log().expand(log_odds.shape[:2])[..., None]
+    return torch.cat([masked, log_odds[..., 1:] + (-stays).log1p()[..., None]], -1)
