@@ -98,6 +98,8 @@ def test_mistakes(solver: gram_reasoning.Solver, puzzle: str, options: dict[str,
         ({"precision": "fp64"}, "precision: got 'fp64', expected one of fp32, bf16"),
         ({"halting": True, "halt_by": "hope"}, "halt_by: got 'hope', expected one of confidence, head"),
         ({"halting": True, "halt_at": 1.5}, "halt_at: got 1.5, expected a probability from 0 to 1"),
+        ({"decode": "best"}, "decode: got 'best', expected one of ancestral, greedy, beam"),
+        ({"decode": "beam"}, "--decode: got 'beam', expected nothing for Gram"),
         ({"halt_at": 0.5}, "halt_at: got 0.5, expected halting=True beside it"),
         ({"halt_by": "head"}, "halt_by: got 'head', expected halting=True beside it"),
     ],
@@ -118,7 +120,8 @@ def test_options_reach_the_sampler(solver: gram_reasoning.Solver, monkeypatch: p
     monkeypatch.setattr(api, "solve", noted)
     options: dict[str, Any] = {
         "samples": 3, "steps": 5, "halting": True, "halt_by": "head", "halt_at": 0.25, "random_start": True,
-        "latent_noise": 0.5, "draw_tokens": True, "precision": "bf16", "chunk": 7, "seed": 11,
+        "latent_noise": 0.5, "draw_tokens": True, "temperature": 0.5, "decode": "beam",
+        "precision": "bf16", "chunk": 7, "seed": 11,
     }  # fmt: skip
     assert solver.solve(BOARD, **options, select="lprm") == "lprm"
     assert list(solver.solve_many([BOARD], **options, select="first")) == ["first"]

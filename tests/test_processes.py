@@ -182,6 +182,26 @@ def test_two_processes_learn_the_identities_that_one_learns(tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["nqueens7-ar-pocket-debug", "nqueens7-mdlm-pocket-debug"])
+def test_two_processes_train_and_evaluate_any_model_as_one(recipe: str, tmp_path: Path):
+    command = ["train", recipe, *COMMAND[2:]]
+    assert main([*command, "--out", str(tmp_path / "one")]) == 0
+    ended = launch(2, [*command, "--out", str(tmp_path / "two")]).wait(120)
+    assert [code for code, _ in ended] == [0, 0], ended
+    assert_same_run(tmp_path / "two", tmp_path / "one")
+    options = ["--decode", "beam"] if "-ar-" in recipe else ["--steps", "3", "--temperature", "0.5"]
+    judge = ["eval", str(tmp_path / "one"), "--limit", "5", "--samples", "3", "--chunk", "4", "--device", "cpu"]
+    judge += [*options, "--json"]
+    assert main([*judge, str(tmp_path / "one.json")]) == 0
+    ended = launch(2, [*judge, str(tmp_path / "two.json")]).wait()
+    assert [code for code, _ in ended] == [0, 0], ended
+    one, two = (json.loads((tmp_path / name).read_text()) for name in ("one.json", "two.json"))
+    for report in (one, two):
+        del report["command"], report["seconds"]
+    assert two == one
+
+
+@pytest.mark.slow
 def test_accelerate_launch(one: Path, tmp_path: Path):
     done = run_with(ACCELERATE, [*COMMAND, "--out", str(tmp_path / "run")])
     assert done.returncode == 0, done.stderr

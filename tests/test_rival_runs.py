@@ -46,7 +46,7 @@ CHANGED: dict[str, Any] = {
     "hidden_size": 16, "num_heads": 4, "mlp_size": 48, "mixer_size": 24, "num_layers": 2, "prefix_tokens": 3,
     "token_mixer": "mlp", "positions": "rope", "qk_norm": True, "layout": "patches", "patch_channels": 16,
     "cross_entropy": "stablemax", "loops": 3, "low_steps": 2, "transitions": 3, "supervision_steps": 3,
-    "halt_weight": 2.0, "start": "drawn",
+    "halt_weight": 2.0, "start": "drawn", "block_start": 0.1,
 }  # fmt: skip
 BESIDE: dict[str, dict[str, Any]] = {"mixer_size": {"token_mixer": "mlp"}, "patch_channels": {"layout": "patches"}}
 KINDS = {name: get_recipe(f"nqueens7-{name}-pocket-debug") for name in ("direct", "looped", "hrm", "trm")}

@@ -20,7 +20,7 @@ from gram_reasoning.build import load_config, load_model, model_folder
 from gram_reasoning.config import Recipe
 from gram_reasoning.errors import UserError, check
 from gram_reasoning.evaluation.card import model_card
-from gram_reasoning.inference.sampler import SamplerConfig
+from gram_reasoning.inference.sampler import Decode, SamplerConfig
 from gram_reasoning.inference.select import Rule
 from gram_reasoning.inference.solve import Answer, Solved, solve
 from gram_reasoning.models.base import Model
@@ -74,6 +74,8 @@ class Solver:
         random_start: bool = False,
         latent_noise: float = 0.0,
         draw_tokens: bool = False,
+        temperature: float | None = None,
+        decode: Decode | None = None,
         precision: Precision = "fp32",
         select: Rule = "majority",
         chunk: int = 512,
@@ -90,6 +92,8 @@ class Solver:
             random_start=random_start,
             latent_noise=latent_noise,
             draw_tokens=draw_tokens,
+            temperature=temperature,
+            decode=decode,
             precision=precision,
             select=select,
             chunk=chunk,
@@ -109,6 +113,8 @@ class Solver:
         random_start: bool = False,
         latent_noise: float = 0.0,
         draw_tokens: bool = False,
+        temperature: float | None = None,
+        decode: Decode | None = None,
         precision: Precision = "fp32",
         select: Rule = "majority",
         chunk: int = 512,
@@ -126,6 +132,8 @@ class Solver:
             random_start: draw z_0 anew for each trajectory: how a model without noise can vary.
             latent_noise: normal noise of this size on the latent state before every step: with select "halt", PTRM.
             draw_tokens: draw each token by the decoder's probabilities, in place of the most probable.
+            temperature: of drawn tokens, for a model that draws them; the default is 1.
+            decode: "ancestral", "greedy" or "beam", for a model that draws one token after the other.
             precision: of matrix products, "fp32" or "bf16", which is several times faster on most devices.
             select: order of the answers: "majority", "lprm", "first" or "halt".
             chunk: trajectories at once: bounds the memory.
@@ -137,6 +145,7 @@ class Solver:
         chosen = {"halt_by": (halt_by, HaltBy), "precision": (precision, Precision), "select": (select, Rule)}
         for name, (value, kinds) in chosen.items():
             check(value in get_args(kinds), name, value, f"one of {', '.join(get_args(kinds))}")
+        check(decode in (None, *get_args(Decode)), "decode", decode, f"one of {', '.join(get_args(Decode))}")
         check(0 <= halt_at <= 1, "halt_at", halt_at, "a probability from 0 to 1")
         for name, value, default in (("halt_by", halt_by, "confidence"), ("halt_at", halt_at, 0.95)):
             check(halting or value == default, name, value, "halting=True beside it")
@@ -153,6 +162,8 @@ class Solver:
             random_start=random_start,
             latent_noise=latent_noise,
             draw_tokens=draw_tokens,
+            temperature=temperature,
+            decode=decode,
             precision=precision,
         )
         task, done, source = self.task, 0, iter(puzzles)

@@ -8,12 +8,14 @@ import torch
 from gram_reasoning import recipes
 from gram_reasoning.config import Recipe, from_json
 from gram_reasoning.errors import UserError, check
+from gram_reasoning.models.autoregressive import Autoregressive
 from gram_reasoning.models.base import Model
 from gram_reasoning.models.configs import MODEL_KINDS, ModelConfig
 from gram_reasoning.models.direct import OnePass
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.models.hrm import TwoTimescales
 from gram_reasoning.models.looped import LoopedTransformer
+from gram_reasoning.models.mdlm import MaskedDiffusion
 from gram_reasoning.models.trm import TinyRecursion
 from gram_reasoning.storage import checkpoint
 from gram_reasoning.storage.hub import BUNDLED, find_model
@@ -40,6 +42,8 @@ MODELS: dict[str, type[Model]] = {
     "looped": LoopedTransformer,
     "hrm": TwoTimescales,
     "trm": TinyRecursion,
+    "ar": Autoregressive,
+    "mdlm": MaskedDiffusion,
 }
 """Every kind of model and its class, by the kind of its config."""
 
@@ -68,7 +72,15 @@ def build_task(recipe: Recipe) -> Task:
 def build_model(recipe: Recipe, task: Task) -> Model:
     """The recipe's model with fresh weights, drawn from the recipe's seed."""
     identities = task.identities if isinstance(task, Demonstrations) else 0
-    shape = Shape(length=task.length, vocab=task.vocab, identities=identities, units=task.units, names=task.names)
+    counted = None if task.counted is None else range(task.length)[task.counted]
+    shape = Shape(
+        length=task.length,
+        vocab=task.vocab,
+        identities=identities,
+        units=task.units,
+        names=task.names,
+        counted=counted,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.train.seed)
         return MODELS[recipe.model.kind](recipe.model, shape)

@@ -34,6 +34,8 @@ class Shape:
     """See Task.units."""
     names: int = 0
     """See Task.names."""
+    counted: range | None = None
+    """Positions of an answer that count; None if all may."""
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,7 @@ def measure(recipe: Recipe, options: BenchOptions, device: Any) -> dict[str, Any
     from gram_reasoning.analysis import speed
     from gram_reasoning.build import build_model, build_task, load_model
     from gram_reasoning.inference.sampler import SamplerConfig
+    from gram_reasoning.models.base import RecursiveModel
     from gram_reasoning.storage.provenance import machine
 
     weights = "fresh" if options.checkpoint is None else str(options.checkpoint)
@@ -85,9 +86,11 @@ def measure(recipe: Recipe, options: BenchOptions, device: Any) -> dict[str, Any
         model = build_model(recipe, task).to(device).eval()
     problems = task.split("test")
     problems = problems.subset(torch.arange(min(options.inputs, len(problems))))
-    longest = model.supervision_steps
+    longest = model.sampling_steps
     if "memory" in options.parts:  # first: on CPU the peak is that of the whole process so far
-        result["memory"] = speed.sampler_memory(model, problems.subset(torch.arange(1)), WIDTHS, min(2, longest))
+        result["memory"] = speed.sampler_memory(
+            model, problems.subset(torch.arange(1)), WIDTHS, min(2, longest) if model.goes_deeper else longest
+        )
     if "step" in options.parts:
         result["rates"] = rates = {
             "bf16": speed.matrix_rate(device, torch.bfloat16),
@@ -111,7 +114,7 @@ def measure(recipe: Recipe, options: BenchOptions, device: Any) -> dict[str, Any
                 ),
                 3,
             )
-            for halting in (False, True)
+            for halting in ((False, True) if isinstance(model, RecursiveModel) else (False,))
         ]
     if "start" in options.parts:
         commands = {

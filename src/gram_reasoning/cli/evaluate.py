@@ -52,7 +52,7 @@ def made_from(config: dict[str, Any], sampler: "SamplerConfig", options: EvalOpt
     trained = copy.deepcopy(config["recipe"])
     del trained["train"]["seed"]
     judged = {"split": options.split, "limit": options.limit, "select": options.select, "views": views}
-    rolled_out = {name: value for name, value in asdict(sampler).items() if name != "chunk"}
+    rolled_out = {n: value for n, value in asdict(sampler).items() if n != "chunk" and value is not None}
     text = json.dumps([trained, config.get("step"), judged, rolled_out], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

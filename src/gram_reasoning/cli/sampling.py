@@ -24,6 +24,11 @@ class SamplingOptions:
     """Sure by its decoder, all tokens together, or by its halt head."""
     halt_at: float = 0.95
     """The probability above which it is sure."""
+    temperature: float | None = None
+    """Of drawn tokens, for a model that draws them (AR, MDLM); the default is 1."""
+    decode: Literal["ancestral", "greedy", "beam"] | None = None
+    """How a model from left to right (AR) takes its tokens: by chance (the default), always the likeliest, or by a
+    stochastic beam search, whose samples of an input never repeat."""
     chunk: int = 512
     """Trajectories at once: bounds the memory."""
     seed: int = 0
@@ -56,5 +61,6 @@ def sampler_config(
     for name in ("halt_at", "halt_by"):
         if getattr(options, name) != getattr(SamplingOptions, name) and not options.halting:
             raise UserError(f"--{name.replace('_', '-')}: expected --halting beside it")
-    given = {name: getattr(options, name) for name in ("steps", "halting", "halt_by", "halt_at", "chunk", "seed")}
+    names = ("steps", "halting", "halt_by", "halt_at", "temperature", "decode", "chunk", "seed")
+    given = {name: getattr(options, name) for name in names}
     return SamplerConfig.filled(defaults, model, samples=samples, **given, **more)

@@ -16,11 +16,13 @@ from gram_reasoning import noise, trees
 from gram_reasoning.config import EvalConfig
 from gram_reasoning.errors import UserError, check
 from gram_reasoning.models.base import Model, RecursiveModel, can_halt, probability
+from gram_reasoning.nn.distributions import gumbel
 from gram_reasoning.nn.precision import Precision, autocast
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.trees import Tree
 from gram_reasoning.types import Answer, Candidates
 
+Decode = Literal["ancestral", "greedy", "beam"]
 ALL = slice(None)
 LOOK_EVERY = 4
 """Steps after which the host asks a GPU how many trajectories are left; on CPU asking costs nothing."""
@@ -50,6 +52,11 @@ class SamplerConfig:
     """Standard deviation of normal noise on the latent state before every step: another way to vary (PTRM)."""
     draw_tokens: bool = False
     """Draw each token of an answer by the decoder's probabilities, in place of the most probable."""
+    temperature: float | None = None
+    """By which the logits of drawn tokens are divided, for a model that draws them; None: 1."""
+    decode: Decode | None = None
+    """How a model that draws one token after the other does it: by chance (None), always the likeliest, or by a
+    stochastic beam search, whose samples of an input never repeat."""
     precision: Precision = "fp32"
     """Of matrix products; bf16 is several times faster on most devices."""
 
@@ -57,6 +64,8 @@ class SamplerConfig:
         for name, most in (("samples", 100_000), ("steps", 100_000), ("chunk", 1_000_000)):
             check(1 <= getattr(self, name) <= most, name, getattr(self, name), f"1 to {most}")
         check(0 <= self.latent_noise < float("inf"), "--latent-noise", self.latent_noise, "a number from 0 on")
+        hot = self.temperature is None or 0 < self.temperature < float("inf")
+        check(hot, "--temperature", self.temperature, "a number above 0")
 
     @classmethod
     def filled(
@@ -95,23 +104,34 @@ def sample(
         Candidates on the model's device.
 
     Raises:
-        UserError: the model cannot run as asked for: so many steps, halting, another start, latent noise, drawn tokens;
-            or nobody can say which tokens count when it halts by confidence.
+        UserError: the model cannot run as asked for: so many steps, halting, another start, latent noise, drawn tokens,
+            a setting that it does not heed; or nobody can say which tokens count when it halts by confidence.
     """
     own, name = model.sampling_steps, type(model).__name__
     check(model.goes_deeper or config.steps == own, "--steps", config.steps, f"{own}, all that {name} takes")
-    check(model.goes_deeper or not config.halting, "--halting", True, f"nothing for {name}: its steps are fixed")
+    refines = isinstance(model, RecursiveModel)
+    check(refines or not config.halting, "--halting", True, f"nothing for {name}: it answers at its last step alone")
     start = model.start_shape() if isinstance(model, RecursiveModel) else None
     check(start is not None or not config.random_start, "--random-start", True, f"nothing for {name}: it has one start")
     latent = isinstance(model, RecursiveModel) or not config.latent_noise
     check(latent, "--latent-noise", config.latent_noise, f"nothing for {name}: it has no latent state")
     unsure = config.halting and config.halt_by == "confidence" and counted is None
     check(not unsure, "--halt-by", "confidence", "head, for a task whose answers differ in size")
+    model = as_asked(model, config)
     device = next(model.parameters()).device
     with autocast(device, config.precision):
         identity = None if identity is None else identity.to(device)
         inputs = inputs.to(device).long()
         return _sample(model, inputs, config, first_input, tick, processes, identity, counted or ALL)
+
+
+def as_asked(model: Model, config: SamplerConfig) -> Model:
+    """The model set to sample as the config says; UserError if it does not heed a setting."""
+    asked = {name: getattr(config, name) for name in ("temperature", "decode")}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    for name, value in asked.items():
+        check(name in model.heeds, f"--{name}", value, f"nothing for {type(model).__name__}, which has no such setting")
+    return model.set_to(sampling_steps=config.steps, samples=config.samples, **asked)
 
 
 def _sample(
@@ -126,14 +146,15 @@ def _sample(
 ) -> Candidates:
     device = inputs.device
     N, everyone = config.samples, len(inputs) * config.samples
-    own = range(everyone)[processes.share(everyone)]
+    side = model.side_by_side  # trajectories that stay side by side, in the pool and among processes
+    own = range(everyone)[_times(processes.share(everyone // side), side)]
     total = len(own)
     answers = torch.zeros(total + 1, inputs.shape[1], dtype=torch.int64, device=device)  # the last row: a bin
     values = torch.zeros(total + 1, device=device)
     taken = torch.zeros(total + 1, dtype=torch.int64, device=device)
     halts = torch.zeros(total + 1, device=device) if can_halt(model) else None
 
-    rows = min(config.chunk, total)
+    rows = min(max(side, config.chunk // side * side), total)
     trajectory = torch.arange(rows, device=device)  # of those in `own`; `total` where a place is empty
     started = torch.tensor(rows, device=device)
     steps = torch.zeros(rows, dtype=torch.int64, device=device)
@@ -201,9 +222,16 @@ def _sample(
             stored = trees.over(lambda t: t[:left], stored)  # noqa: B023
         context = context_of(trajectory)
     shape = (len(inputs), N)
-    found = [processes.gather(t[:total], everyone) for t in (answers, values, taken)]
-    sure = None if halts is None else processes.gather(halts[:total], everyone).view(shape)
+    kept = [answers, values, taken, *([] if halts is None else [halts])]
+    kept = [t[:total].view(total // side, side, *t.shape[1:]) for t in kept]
+    found = [processes.gather(t, everyone // side).flatten(0, 1) for t in kept]
+    sure = None if halts is None else found[3].view(shape)
     return Candidates(found[0].view(*shape, inputs.shape[1]), found[1].view(shape), found[2].view(shape), sure)
+
+
+def _times(part: slice, factor: int) -> slice:
+    """The things of a part of groups of so many things."""
+    return slice(part.start * factor, part.stop * factor)
 
 
 def _shaken(state: Tree, config: SamplerConfig, here: tuple[Tensor, ...]) -> Tree:
@@ -221,5 +249,4 @@ def _drawn(answer: Answer, config: SamplerConfig, here: tuple[Tensor, ...]) -> T
     if answer.logits is None:
         raise UserError("--draw-tokens: expected a model whose answer is decoded from logits")
     normal = noise.normal(noise.keys(config.seed, "tokens", *here), answer.logits.shape[1:])
-    gumbel = -(-torch.special.log_ndtr(normal.double())).log()
-    return (answer.logits + gumbel).argmax(-1)
+    return (answer.logits + gumbel(normal.double())).argmax(-1)

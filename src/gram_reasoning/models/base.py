@@ -6,7 +6,9 @@ of a recursive model, positions from left to right, times of a diffusion. Carry 
 nobody else looks into.
 """
 
+import copy
 from abc import ABC, abstractmethod
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +31,12 @@ class Model(nn.Module, ABC):
     """Calls of `forward` in a training trajectory (N_sup)."""
     sampling_steps: int = 1
     """Calls of `step` until there is an answer, if nobody says otherwise."""
+    samples: int = 1
+    """Answers of each input that are drawn, set by the sampler."""
     goes_deeper: bool = False
     """Whether sampling may take another number of steps."""
+    heeds: frozenset[str] = frozenset()
+    """Settings of sampling, by their name in SamplerConfig, that this model heeds and others do not."""
     identities: IdentityTable | None
     """The vector of each identity, for a task whose inputs belong to one (see tasks/demonstrations.py)."""
 
@@ -87,6 +93,18 @@ class Model(nn.Module, ABC):
         return None
 
     # -- sampling ----------------------------------------------------------------------------------------------
+
+    def set_to(self, **settings: Any) -> Self:
+        """The model as it samples by these settings, weights shared: `sampling_steps`, `samples`, what it `heeds`."""
+        other = copy.copy(self)
+        for name, value in settings.items():
+            setattr(other, name, value)
+        return other
+
+    @property
+    def side_by_side(self) -> int:
+        """How many rows of an input `step` must get after each other: all `samples`, if they depend on each other."""
+        return 1
 
     @abstractmethod
     def encode(self, inputs: Tensor, identity: Tensor | None = None) -> Tree:

@@ -64,3 +64,24 @@ def balanced_kl(posterior: DiagonalGaussian, prior: DiagonalGaussian, balance: f
         return fused.balanced_kl(posterior.mean, prior.mean, prior.std, balance)
     elements = balance * posterior.detach().kl(prior) + (1 - balance) * posterior.kl(prior.detach())
     return elements.sum(-1)
+
+
+def gumbel(normal: Tensor) -> Tensor:
+    """Standard Gumbel numbers made of standard normal ones, by their cumulative probability."""
+    return -(-torch.special.log_ndtr(normal)).log()
+
+
+def gumbel_under(loose: Tensor, largest: Tensor) -> Tensor:
+    """Gumbel numbers (..., n) as they would be had their largest been another (...), Kool et al. 2019, appendix B.3.
+
+    Those at -inf stay there; a `largest` of -inf takes all there.
+    """
+    gap = largest[..., None] - loose + _log_one_minus_exp(loose - loose.amax(-1, keepdim=True))
+    moved = largest[..., None] - gap.relu() - (-gap.abs()).exp().log1p()
+    alive = loose.isfinite() & largest.isfinite()[..., None]
+    return torch.where(alive, moved, -torch.inf)
+
+
+def _log_one_minus_exp(x: Tensor) -> Tensor:
+    """ln(1 - e^x) for x <= 0, by whichever of two forms keeps its digits."""
+    return torch.where(x > -0.6931, (-x.expm1()).log(), (-x.exp()).log1p())

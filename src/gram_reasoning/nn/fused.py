@@ -20,8 +20,13 @@ EPSILON = 1e-5
 
 
 def applies(*tensors: Tensor) -> bool:
-    """Whether these functions are to be used on such tensors."""
-    return all(t.device.type == "cpu" for t in tensors) and not torch.compiler.is_compiling()
+    """Whether these functions are to be used on such tensors.
+
+    Only where gradients are recorded: what is sampled is bit for bit the same whatever rows are beside it.
+    """
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return False
+    return all(t.device.type == "cpu" and t.numel() > 0 for t in tensors)
 
 
 def _product_dtype(x: Tensor) -> torch.dtype:

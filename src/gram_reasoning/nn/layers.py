@@ -67,16 +67,19 @@ def rotate(x: Tensor, table: Tensor) -> Tensor:
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Full softmax attention over (B, H, S, E).
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Softmax attention of queries (B, H, S, E) over keys and values (B, H, S', E).
+
+    The bias is added to the scores, (S, S') or more: -inf where a query does not see a key.
 
     On CPU the plain products are several times faster than the fused kernel, whose bfloat16 backward pass
     is slow there (benchmarks/attention_cpu.py); elsewhere the fused kernel runs.
     """
     if q.device.type in ("cpu", "meta"):
         scores = q @ k.transpose(-1, -2) * (1 / math.sqrt(q.shape[-1]))
+        scores = scores if bias is None else scores + bias
         return scores.softmax(dim=-1).to(v.dtype) @ v
-    return F.scaled_dot_product_attention(q, k, v)
+    return F.scaled_dot_product_attention(q, k, v, None if bias is None else bias.to(q.dtype))
 
 
 class Attention(nn.Module):
@@ -90,13 +93,21 @@ class Attention(nn.Module):
         self.out = Linear(size, size)
 
     def forward(self, x: Tensor, rotary: Tensor | None) -> Tensor:
+        return self.merge(attend(*self.project(x, rotary)))
+
+    def project(self, x: Tensor, rotary: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values (B, H, S, E)."""
         B, S, D = x.shape
         q, k, v = self.qkv(x).view(B, S, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
         if self.qk_norm:
             q, k = rms_norm(q), rms_norm(k)
         if rotary is not None:
             q, k = rotate(q, rotary), rotate(k, rotary)
-        return self.out(attend(q, k, v).transpose(1, 2).reshape(B, S, D))
+        return q, k, v
+
+    def merge(self, seen: Tensor) -> Tensor:
+        """What the heads have seen (B, H, S, E) as (B, S, D)."""
+        return self.out(seen.transpose(1, 2).flatten(2))
 
 
 class SequenceMLP(nn.Module):
@@ -159,12 +170,15 @@ class Block(nn.Module):
         return [*last, *(weight for grid in grids for weight in (grid.near.weight, grid.far.weight))]
 
     def forward(self, x: Tensor, rotary: Tensor | None) -> Tensor:
-        if fused.applies(x) and not self.norm_positions:
-            if isinstance(self.mixer, SequenceMLP):
-                x = fused.half_block(x, *self.mixer.mlp.maps, across=True)
-            else:
-                x = fused.add_norm(x, self.mixer(x, rotary))
+        if fused.applies(x) and isinstance(self.mixer, SequenceMLP) and not self.norm_positions:
+            x = fused.half_block(x, *self.mixer.mlp.maps, across=True)
             return fused.half_block(x, *self.mlp.maps)
-        x = x + self.mixer(x, rotary)
+        return self.after(x, self.mixer(x, rotary))
+
+    def after(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """The block's output, given what its mixer made of x."""
+        if fused.applies(x) and not self.norm_positions:
+            return fused.half_block(fused.add_norm(x, mixed), *self.mlp.maps)
+        x = x + mixed
         x = rms_norm(x.transpose(1, 2)).transpose(1, 2) if self.norm_positions else rms_norm(x)
         return rms_norm(x + self.mlp(x))

@@ -13,6 +13,7 @@ from gram_reasoning.recipes.maze import RECIPES as MAZE
 from gram_reasoning.recipes.mnist import RECIPES as MNIST
 from gram_reasoning.recipes.nqueens import RECIPES as NQUEENS
 from gram_reasoning.recipes.rivals import RECIPES as RIVALS
+from gram_reasoning.recipes.sequence import RECIPES as SEQUENCE
 from gram_reasoning.recipes.sudoku import RECIPES as SUDOKU
 
 
@@ -50,7 +51,7 @@ def add(recipe: Recipe) -> None:
         RECIPES[one.name] = one
 
 
-for _build in (*NQUEENS, *GRAPH_COLORING, *SUDOKU, *MAZE, *MNIST, *ARC, *RIVALS):
+for _build in (*NQUEENS, *GRAPH_COLORING, *SUDOKU, *MAZE, *MNIST, *ARC, *RIVALS, *SEQUENCE):
     add(_build())
 
 
