@@ -7,21 +7,21 @@ the next at once, and when none is left to start, the pool shrinks to those that
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from gram_reasoning import noise, trees
+from gram_reasoning import trees
 from gram_reasoning.config import EvalConfig
-from gram_reasoning.errors import UserError, check
-from gram_reasoning.models.base import Model, RecursiveModel, probability
+from gram_reasoning.errors import check
+from gram_reasoning.inference.pool import ALL, Course, HaltBy
+from gram_reasoning.models.base import Model
 from gram_reasoning.nn.precision import Precision, autocast
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.trees import Tree
-from gram_reasoning.types import Answer, Candidates
+from gram_reasoning.types import Candidates
 
-ALL = slice(None)
 LOOK_EVERY = 4
 """Steps after which the host asks a GPU how many trajectories are left; on CPU asking costs nothing."""
 
@@ -36,7 +36,7 @@ class SamplerConfig:
     """Steps of each; of a recursive model also beyond the trained number."""
     halting: bool = False
     """A trajectory ends when it is sure of its answer (ACT); `steps` is then the budget."""
-    halt_by: Literal["confidence", "head"] = "confidence"
+    halt_by: HaltBy = "confidence"
     """How sure it is: what the decoder gives to all tokens of its answer together, or what the halt head says."""
     halt_at: float = 0.95
     """Probability above which it halts."""
@@ -52,6 +52,27 @@ class SamplerConfig:
     def __post_init__(self) -> None:
         for name, most in (("samples", 100_000), ("steps", 100_000), ("chunk", 1_000_000)):
             check(1 <= getattr(self, name) <= most, name, getattr(self, name), f"1 to {most}")
+
+    def course(
+        self,
+        model: Model,
+        inputs: Tensor,
+        first_input: int = 0,
+        counted: slice | None = ALL,
+        identity: Tensor | None = None,
+    ) -> Course:
+        """What the trajectories on `inputs` (M, L) int64 share, on the model's device."""
+        return Course(
+            model=model,
+            inputs=inputs,
+            seed=self.seed,
+            first_input=first_input,
+            random_start=self.random_start,
+            halt_by=self.halt_by,
+            halt_at=self.halt_at,
+            counted=counted,
+            identity=None if identity is None else identity.to(inputs.device),
+        )
 
     @classmethod
     def filled(
@@ -92,30 +113,17 @@ def sample(
         UserError: the model cannot run as asked for: so many steps, halting, another start; or nobody can say which
             tokens count when it halts by confidence.
     """
-    own, name = model.sampling_steps, type(model).__name__
-    check(model.goes_deeper or config.steps == own, "--steps", config.steps, f"{own}, all that {name} takes")
-    check(model.goes_deeper or not config.halting, "--halting", True, f"nothing for {name}: its steps are fixed")
-    start = model.start_shape() if isinstance(model, RecursiveModel) else None
-    check(start is not None or not config.random_start, "--random-start", True, f"nothing for {name}: it has one start")
-    unsure = config.halting and config.halt_by == "confidence" and counted is None
-    check(not unsure, "--halt-by", "confidence", "head, for a task whose answers differ in size")
-    device = next(model.parameters()).device
-    with autocast(device, config.precision):
-        identity = None if identity is None else identity.to(device)
-        inputs = inputs.to(device).long()
-        return _sample(model, inputs, config, first_input, tick, processes, identity, counted or ALL)
+    inputs = inputs.to(next(model.parameters()).device).long()
+    course = config.course(model, inputs, first_input, counted, identity)
+    course.check(config.steps, config.halting)
+    with autocast(inputs.device, config.precision):
+        return _sample(course, config, tick, processes)
 
 
 def _sample(
-    model: Model,
-    inputs: Tensor,
-    config: SamplerConfig,
-    first_input: int,
-    tick: Callable[[int, int], None],
-    processes: Processes,
-    identity: Tensor | None,
-    counted: slice,
+    course: Course, config: SamplerConfig, tick: Callable[[int, int], None], processes: Processes
 ) -> Candidates:
+    model, inputs = course.model, course.inputs
     device = inputs.device
     N, everyone = config.samples, len(inputs) * config.samples
     own = range(everyone)[processes.share(everyone)]
@@ -130,41 +138,25 @@ def _sample(
     steps = torch.zeros(rows, dtype=torch.int64, device=device)
     stored = model.initial_state(rows)
 
-    def start(trajectory: Tensor) -> Tree:
-        if not config.random_start:
-            return stored
-        assert isinstance(model, RecursiveModel)
-        shape = model.start_shape()
-        assert shape is not None
-        number = own.start + trajectory
-        keys = noise.keys(config.seed, "start", first_input + number // N, number % N)
-        return model.initial_state(len(trajectory), noise.normal(keys, shape))
+    def place(trajectory: Tensor) -> tuple[Tensor, Tensor]:
+        """Its input and its number there; an empty place repeats the last."""
+        number = own.start + trajectory.clamp(max=total - 1)
+        return number // N, number % N
 
-    def context_of(trajectory: Tensor) -> Tensor:
-        row = (own.start + trajectory.clamp(max=total - 1)) // N  # an empty place repeats the last
-        return model.encode(inputs[row], None if identity is None else identity[row])
+    def context_of(trajectory: Tensor) -> Tree:
+        return course.context(place(trajectory)[0])
 
-    def sureness(answer: Answer) -> Tensor:
-        if config.halt_by == "head":
-            if answer.halt is None:
-                raise UserError("--halt-by: got 'head', expected confidence, for a model without a halt head")
-            return answer.halt
-        assert answer.logits is not None
-        return probability(answer.logits[:, counted])
-
-    state = start(trajectory)
+    state = course.start(*place(trajectory), stored)
     context = context_of(trajectory)
     turn = 0
     while rows:
-        number = own.start + trajectory
-        keys = noise.keys(config.seed, "sample", first_input + number // N, number % N, steps)
-        state = model.step(context, state, noise.normal(keys, model.step_noise_shape()), steps)
+        state = model.step(context, state, course.noise(*place(trajectory), steps), steps)
         steps, turn = steps + 1, turn + 1
         if not config.halting and turn % config.steps:
             continue  # all began together, so nobody is done
         answer, done = model.answer(state), steps >= config.steps
         if config.halting:
-            done = done | (sureness(answer) > config.halt_at)
+            done = done | (course.sureness(answer) > config.halt_at)
         finished = torch.where(done, trajectory, total)  # the others write into the bin
         answers[finished] = answer.tokens
         values[finished] = answer.value
@@ -173,7 +165,7 @@ def _sample(
         trajectory = torch.where(done, started + done.cumsum(0) - 1, trajectory).clamp(max=total)
         started = started + done.sum()
         steps = torch.where(done, 0, steps)
-        state = trees.where(done, start(trajectory), state)
+        state = trees.where(done, course.start(*place(trajectory), stored), state)
         if device.type != "cpu" and config.halting and turn % LOOK_EVERY:
             context = context_of(trajectory)
             continue
