@@ -1,4 +1,4 @@
-"""How complete a set of answers is, told from how often each was given: what is unseen leaves its trace in the rare ones.
+"""How complete a set of answers is, by how often each was given: what is unseen leaves its trace in the rare ones.
 
 Trajectories that end are draws from an unknown distribution over answers. An answer given once (a singleton) stands for
 those not given yet: the share of singletons among the draws estimates the probability that the next draw is new
@@ -57,3 +57,8 @@ def completeness(votes: Iterable[int]) -> float:
     if not counts:
         return 0.0
     return len(counts) / max(chao(counts), evenly(counts))
+
+
+def would_show(answers: int, draws: int) -> float:
+    """The probability that one more answer, half as likely as the others, would have shown in so many draws."""
+    return 1 - (1 - 1 / (2 * answers + 1)) ** draws

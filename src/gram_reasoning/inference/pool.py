@@ -63,9 +63,10 @@ class Course:
         keys = noise.keys(self.seed, "start", self.first_input + row, number)
         return self.model.initial_state(len(row), noise.normal(keys, shape))
 
-    def context(self, row: Tensor) -> Tree:
-        """What the steps see of input `row`."""
-        return self.model.encode(self.inputs[row], None if self.identity is None else self.identity[row])
+    def context(self, row: Tensor, tokens: Tensor | None = None) -> Tree:
+        """What the steps see of input `row`, or of `tokens` (B, L) in its place."""
+        identity = None if self.identity is None else self.identity[row]
+        return self.model.encode(self.inputs[row] if tokens is None else tokens, identity)
 
     def noise(self, row: Tensor, number: Tensor, steps: Tensor) -> Tensor:
         """The noise of step `steps` of each trajectory."""
@@ -99,21 +100,29 @@ class Pool:
         """Number of each among those of its input (B,)."""
         self.steps = self.row
         """Steps that each has done (B,)."""
+        self.tokens = course.inputs[:0]
+        """What each sees of its input (B, L): the input, or that with a cell pinned."""
         self.state: Tree = course.model.initial_state(0)
 
     def __len__(self) -> int:
         return len(self.row)
 
-    def add(self, row: Tensor, number: Tensor) -> None:
-        """Start trajectories `number` on inputs `row`, both (B,), after those that are there."""
+    def add(self, row: Tensor, number: Tensor, tokens: Tensor | None = None) -> None:
+        """Start trajectories `number` on inputs `row`, both (B,), after those that are there.
+
+        Args:
+            tokens: what they see in place of the inputs (B, L).
+        """
         fresh = self.course.start(row, number, self.course.model.initial_state(len(row)))
         self.state = trees.cat([self.state, fresh]) if len(self) else fresh
         self.row, self.number = torch.cat([self.row, row]), torch.cat([self.number, number])
         self.steps = torch.cat([self.steps, torch.zeros_like(row)])
+        self.tokens = torch.cat([self.tokens, self.course.inputs[row] if tokens is None else tokens])
 
     def take(self, index: Tensor) -> None:
         """Go on with the rows at `index` alone; one that is named twice goes on twice."""
         self.row, self.number, self.steps = self.row[index], self.number[index], self.steps[index]
+        self.tokens = self.tokens[index]
         self.state = trees.over(lambda t: t[index], self.state)
 
     def step(self) -> Answer:
@@ -122,7 +131,9 @@ class Pool:
         for part in torch.arange(len(self), device=self.row.device).split(self.chunk):
             row, number, steps = self.row[part], self.number[part], self.steps[part]
             state = trees.over(lambda t: t[part], self.state)  # noqa: B023 - used at once
-            state = self.course.model.step(self.course.context(row), state, self.course.noise(row, number, steps), steps)
+            state = self.course.model.step(
+                self.course.context(row, self.tokens[part]), state, self.course.noise(row, number, steps), steps
+            )
             states.append(state)
             answers.append(self.course.model.answer(state))
         self.state, self.steps = trees.cat(states), self.steps + 1

@@ -123,6 +123,9 @@ class Task(ABC):
     vocab: int
     counted: slice | None = slice(None)
     """Tokens of an answer that count; None if that differs from answer to answer."""
+    open_token: int | None = None
+    """What an input holds where its answer is still open, if it is written in the tokens of its answers: an input with
+    a token of an answer put there is an input again. None if inputs and answers are written differently."""
     held_out: tuple[str, ...] = ("validation", "test")
     """Splits that share no input with the training split, and none with each other."""
 
