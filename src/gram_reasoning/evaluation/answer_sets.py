@@ -124,7 +124,8 @@ def summary(judged: Judged, config: SetConfig) -> dict[str, Any]:
         "held": judged.coverage([held(s.ended) for s in sets]),
         "by_score": {score: _with_score(judged, replace(config, score=score)) for score in SCORES},
         "by_steps": _by_steps(judged, config),
-        "completeness": _completeness(judged),
+        "completeness": _completeness(judged, right_ones=False),
+        "completeness_of_right": _completeness(judged, right_ones=True),
         "abstention": _abstention(judged, config),
     }
     return result
@@ -150,10 +151,15 @@ def _by_steps(judged: Judged, config: SetConfig) -> dict[str, list[float]]:
     return rows
 
 
-def _completeness(judged: Judged) -> dict[str, Any]:
-    """The estimate beside the share of all solutions that was found, on inputs with two or more, in equal bins."""
+def _completeness(judged: Judged, right_ones: bool) -> dict[str, Any]:
+    """The estimate beside the share of all solutions that was found, on inputs with two or more, in equal bins.
+
+    Args:
+        right_ones: estimate from the right answers alone, as one can where rules verify them.
+    """
     several = [m for m in range(len(judged.sets)) if judged.solutions[m] > 1]
-    estimate = np.array([complete(judged.sets[m].ended) for m in several])
+    asked = [[e for e in judged.sets[m].ended if not right_ones or e.answer in judged.right[m]] for m in several]
+    estimate = np.array([complete(ended) for ended in asked])
     truth = np.array([len(judged.right[m]) / judged.solutions[m] for m in several])
     result: dict[str, Any] = {"inputs": len(several)}
     if len(several) < BINS:

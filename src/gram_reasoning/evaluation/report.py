@@ -185,7 +185,10 @@ def solved_text(task: Written, item: Solved, place: str, show_all: bool) -> str:
         head = f"not solved: none of {item.samples} samples is a solution{exist}"
     else:
         of = "" if item.known_solutions is None else f" of {_number(task, item.known_solutions)}"
-        head = f"{len(found)}{of} solutions found, {valid} of {item.samples} samples valid, {item.steps} steps"
+        cost = f"{item.steps} steps" if item.spent is None else f"{item.spent} steps in all"
+        head = f"{len(found)}{of} solutions found, {valid} of {item.samples} samples valid, {cost}"
+        if item.complete is not None:
+            head += f"; by estimate {item.complete:.0%} of those the model has to give"
     listed = found if show_all else found[:1]
     blocks = [[*task.format(item.tokens).splitlines(), "input"]]
     blocks += [[*task.format(a.tokens).splitlines(), f"{a.votes} votes"] for a in listed]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.pool import Pool
-from gram_reasoning.inference.search import ENDS, AnswerSet, Ended, Pin, Search, SetConfig, chosen
+from gram_reasoning.inference.search import ENDS, AnswerSet, End, Ended, Pin, Search, SetConfig, chosen
 from gram_reasoning.models.base import Model
 from gram_reasoning.nn.precision import autocast
 from gram_reasoning.processes import ALONE, Processes
@@ -117,11 +117,14 @@ def _step(pool: Pool, task: Task, config: SetConfig, searches: dict[int, Search]
         margin = (top[..., 0] - top[..., 1]).mean(-1)
     scores = torch.stack([confidence.float(), margin.float(), answer.value.float()], 1).tolist()
     judged = [None] * len(numbers) if right is None else (right == 1).tolist()
-    rows = zip(numbers, tokens.tolist(), scores, ends.tolist(), judged, strict=True)
-    return [
-        (row, Ended(tuple(said), number, steps, 0, "sure" if end else "steps" if steps >= most else "budget", *s, ok))
-        for (row, number, steps), said, s, end, ok in rows
-    ]
+    found = []
+    for (row, number, steps), said, values, end, ok in zip(
+        numbers, tokens.tolist(), scores, ends.tolist(), judged, strict=True
+    ):
+        why: End = "sure" if end else "steps" if steps >= most else "budget"
+        sureness, gap, value = values
+        found.append((row, Ended(tuple(said), number, steps, 0, why, sureness, gap, value, ok)))
+    return found
 
 
 def _gathered(

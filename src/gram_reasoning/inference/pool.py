@@ -137,5 +137,10 @@ class Pool:
             states.append(state)
             answers.append(self.course.model.answer(state))
         self.state, self.steps = trees.cat(states), self.steps + 1
-        columns = zip(*answers, strict=True)
-        return Answer(*(None if column[0] is None else torch.cat(column) for column in columns))
+
+        def joined(name: str) -> Tensor | None:
+            parts = [getattr(answer, name) for answer in answers]
+            return None if parts[0] is None else torch.cat(parts)
+
+        tokens, value = torch.cat([a.tokens for a in answers]), torch.cat([a.value for a in answers])
+        return Answer(tokens, joined("logits"), value, joined("halt"))
