@@ -213,7 +213,8 @@ class Search:
         room = room if self.config.most is None else min(room, self.config.most - self.started)
         fresh = range(self.started, self.started + (0 if self._over else max(0, room)))
         self.started, self.live = fresh.stop, self.live + len(fresh)
-        return [(number, self._pin()) for number in fresh]
+        pairs = self._pairs() if fresh else {}
+        return [(number, self._pin(pairs)) for number in fresh]
 
     def saw(self, probabilities: Tensor) -> None:
         """Take what a trajectory on the input itself gave each token after its first step (L, V)."""
@@ -221,21 +222,27 @@ class Search:
             self._first_steps += 1
             self._plausible = probabilities if self._plausible is None else self._plausible + probabilities
 
-    def _pin(self) -> Pin | None:
-        """The plausible token that was pinned and answered least, the most plausible of those; None where none is."""
+    def _pairs(self) -> dict[Pin, tuple[int, float]]:
+        """The plausible tokens of open cells: how often each was pinned and answered, and how plausible it is."""
         if self._plausible is None:
-            return None
+            return {}
         mean = self._plausible / self._first_steps
         mean[:, self._open_token] = 0.0
-        pairs = [(cell, token) for cell in self._open for token in (mean[cell] > PLAUSIBLE).nonzero()[:, 0].tolist()]
+        cells = set(self._open)
+        plausible = [(cell, token) for cell, token in (mean > PLAUSIBLE).nonzero().tolist() if cell in cells]
+        seen = {(cell, token): 0 for cell, token in plausible}
+        for answer in self._known:
+            for cell in cells:
+                if (cell, answer[cell]) in seen:
+                    seen[cell, answer[cell]] += 1
+        return {pin: (times + self._tried.get(pin, 0), float(mean[pin])) for pin, times in seen.items()}
+
+    def _pin(self, pairs: dict[Pin, tuple[int, float]]) -> Pin | None:
+        """The pair that was pinned and answered least, the most plausible of those; None where there is none."""
         if not pairs:
             return None
-        times = {pin: self._tried.get(pin, 0) for pin in pairs}
-        for answer in self._known:
-            for cell in self._open:
-                if (cell, answer[cell]) in times:
-                    times[cell, answer[cell]] += 1
-        best = min(pairs, key=lambda pin: (times[pin], -float(mean[pin])))
+        best = min(pairs, key=lambda pin: (pairs[pin][0], -pairs[pin][1]))
+        pairs[best] = (pairs[best][0] + 1, pairs[best][1])
         self._tried[best] = self._tried.get(best, 0) + 1
         return best
 
