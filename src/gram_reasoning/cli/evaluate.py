@@ -27,6 +27,8 @@ class EvalOptions(SetOptions):
     """Augmentations in which each input is solved, whose answers vote (ARC); the default is the recipe's."""
     limit: int | None = None
     """Only the first so many inputs."""
+    particles: bool = False
+    """Also run --samples particles that the value head reweights and resamples at every step, beside the samples."""
     beside: bool = True
     """With --answers: also draw independent samples, with the same halting and the same budget."""
     random_start: bool = False
@@ -67,6 +69,7 @@ def run(arguments: list[str]) -> int:
     from gram_reasoning.build import load_config, load_model, model_folder
     from gram_reasoning.evaluation.answer_sets import evaluate_sets
     from gram_reasoning.evaluation.evaluator import evaluate
+    from gram_reasoning.evaluation.particles import evaluate_particles, particles_table
     from gram_reasoning.evaluation.report import evaluation_table
     from gram_reasoning.evaluation.set_report import sets_table
     from gram_reasoning.storage.provenance import provenance
@@ -75,8 +78,16 @@ def run(arguments: list[str]) -> int:
 
     if options.answers is None:
         no_set(options)
-    elif options.samples is not None or options.views is not None or options.submission is not None:
-        raise UserError("--answers: a set under a budget, expected no --samples, --views or --submission beside it")
+    elif (
+        options.particles or options.samples is not None or options.views is not None or options.submission is not None
+    ):
+        raise UserError(
+            "--answers: a set under a budget, expected no --samples, --particles, --views or --submission beside it"
+        )
+    if options.particles and (options.halting or options.random_start):
+        raise UserError(
+            "--particles: all go the same number of steps, expected no --halting or --random-start beside it"
+        )
     start = time.perf_counter()
     with together(options.device, options.threads, options.timeout) as processes:
         recipe, task, model = load_model(name, processes.device)
@@ -95,6 +106,8 @@ def run(arguments: list[str]) -> int:
                 result = evaluate(
                     model, task, problems, sampler, options.select, tick, processes, views, submitted.append
                 )
+                if options.particles:
+                    result["particles"] = evaluate_particles(model, task, problems, sampler, tick)
             else:
                 sampler = set_config(options, sampler)
                 result = evaluate_sets(model, task, problems, sampler, options.beside, tick, processes)
@@ -103,6 +116,8 @@ def run(arguments: list[str]) -> int:
     result |= {"train_seed": recipe.train.seed, "made_from": origin}
     result |= provenance(["eval", *arguments], time.perf_counter() - start, processes.device)
     print(evaluation_table(result) if options.answers is None else sets_table(result))
+    if options.particles:
+        print(f"\n{particles_table(result['particles'])}")
     if options.json and speaks():
         write_lines(options.json, [json.dumps(result, indent=1)])
     if isinstance(task, Demonstrations) and options.submission and speaks():

@@ -230,7 +230,7 @@ class Search:
         mean[:, self._open_token] = 0.0
         cells = set(self._open)
         plausible = [(cell, token) for cell, token in (mean > PLAUSIBLE).nonzero().tolist() if cell in cells]
-        seen = {(cell, token): 0 for cell, token in plausible}
+        seen = dict.fromkeys(plausible, 0)
         for answer in self._known:
             for cell in cells:
                 if (cell, answer[cell]) in seen:
