@@ -156,7 +156,7 @@ class Solver:
         answers: int = 20,
         budget: int = 320,
         choose: Choose = "model",
-        score: Score = "product",
+        score: Score = "votes",
         until: float | None = None,
         explore: Explore = "pin",
         width: int = 16,

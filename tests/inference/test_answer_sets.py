@@ -184,6 +184,13 @@ def test_what_a_smaller_budget_finds_a_larger_one_finds_too():
         assert by_itself == [(e.answer, e.number, e.at) for e in t.ended][: len(by_itself)]
 
 
+class Lenient(NQueens):
+    """Whatever begins with a queen is right."""
+
+    def reward(self, prediction: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        return (prediction[:, 0] == 2).float()
+
+
 class Untouchable(NQueens):
     """Rules that nobody may ask."""
 
@@ -203,13 +210,12 @@ def test_the_model_alone_chooses_before_rules_or_solver_are_asked():
 
 
 def test_verified_answers_are_right_and_end_a_search_that_has_enough():
-    given = boards()
-    found = draw(choose="verified", budget=400, halt_at=1.0, answers=1)
-    assert any(s.answers for s in found)
-    for tokens, s in zip(given, found, strict=True):
-        for h in s.answers:
-            assert float(queens(SIZE).reward(torch.tensor([h.answer]), tokens[None])[0]) == 1.0
-        assert (s.spent < 400) == bool(s.answers)
+    found = draw(Lenient(NQueensConfig(size=SIZE, max_removed=SIZE)), choose="verified", halt_at=1.0, answers=2)
+    for s in found:
+        assert all(h.answer[0] == 2 for h in s.answers)
+        assert all((e.why == "sure") == (e.answer[0] == 2) for e in s.ended)
+        assert (s.spent < 60) == (len(s.answers) == 2)
+    assert {len(s.answers) for s in found} >= {2}
 
 
 def test_no_rules_no_verified_answers():
@@ -270,7 +276,7 @@ def test_until_waits_for_enough_draws():
         [(number, _)] = search.start()
         search.hear([says(number, (1,))])
         draws += 1
-    assert draws == math.ceil(math.log(0.01) / math.log(2 / 3))
+    assert draws == math.ceil(math.log(0.01) / math.log(5 / 6))
 
 
 def test_settling_stops_when_the_rest_cannot_change_the_choice():

@@ -23,7 +23,7 @@ def test_by_hand():
     assert evenly([5]) == pytest.approx(1, abs=1e-6)
     assert evenly([1, 1, 1]) == math.inf
     assert [completeness(votes) for votes in ([], [1, 1], [7])] == pytest.approx([0, 0, 1])
-    assert would_show(1, 1) == pytest.approx(1 / 3)
+    assert would_show(1, 1) == pytest.approx(1 / 6)
 
 
 @pytest.mark.parametrize(("n", "draws"), [(5, 10), (12, 15), (20, 60)])

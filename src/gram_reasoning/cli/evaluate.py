@@ -27,6 +27,8 @@ class EvalOptions(SetOptions):
     """Augmentations in which each input is solved, whose answers vote (ARC); the default is the recipe's."""
     limit: int | None = None
     """Only the first so many inputs."""
+    every: int = 1
+    """Only every so many of the inputs, from all over the split: neighbours are often alike."""
     particles: bool = False
     """Also run --samples particles that the value head reweights and resamples at every step, beside the samples."""
     beside: bool = True
@@ -48,6 +50,8 @@ def made_from(config: dict[str, Any], sampler: Any, options: EvalOptions, views:
     trained = copy.deepcopy(config["recipe"])
     del trained["train"]["seed"]
     judged = {"split": options.split, "limit": options.limit, "select": options.select, "views": views}
+    if options.every > 1:
+        judged["every"] = options.every
     rolled_out = {name: value for name, value in asdict(sampler).items() if name != "chunk"}
     if "sampler" in rolled_out:  # of a set
         del rolled_out["sampler"]["chunk"]
@@ -96,6 +100,8 @@ def run(arguments: list[str]) -> int:
         more = {"random_start": options.random_start, "precision": options.precision}
         sampler = sampler_config(options, options.samples, recipe.evaluation, model, **more)
         problems = task.split(options.split)
+        in_range("every", options.every, 1)
+        problems = problems.subset(torch.arange(0, len(problems), options.every))
         if options.limit is not None:
             in_range("limit", options.limit, 1)
             problems = problems.subset(torch.arange(min(options.limit, len(problems))))

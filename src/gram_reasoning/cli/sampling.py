@@ -46,7 +46,7 @@ class SetOptions(SamplingOptions):
     choose: Literal["model", "verified"] | None = None
     """Who chooses the set: the model's scores alone, or the rules as the trajectories go."""
     score: Literal["votes", "product", "margin", "lprm"] | None = None
-    """What the model ranks its answers by: votes, confidence, mean gap of logits, value; the default is product."""
+    """What the model ranks its answers by: votes, confidence, mean gap of logits, value; the default is votes."""
     until: float | None = None
     """Stop at this estimated share of all answers that the model has to give, such as 0.99."""
     explore: Literal["pin", "none"] | None = None

@@ -8,6 +8,9 @@ those not given yet: the share of singletons among the draws estimates the proba
 from collections import Counter
 from collections.abc import Iterable
 
+RARE = 5
+"""How much less likely than the others an answer may be that must not be missed; chosen on validation (docs/log.md)."""
+
 
 def unseen_mass(votes: Iterable[int]) -> float:
     """Good and Turing: the probability that the next draw is an answer not yet given; 1 before the first draw."""
@@ -60,5 +63,5 @@ def completeness(votes: Iterable[int]) -> float:
 
 
 def would_show(answers: int, draws: int) -> float:
-    """The probability that one more answer, half as likely as the others, would have shown in so many draws."""
-    return 1 - (1 - 1 / (2 * answers + 1)) ** draws
+    """The probability that one more answer, RARE times less likely than the others, would have shown by now."""
+    return 1 - (1 - 1 / (RARE * answers + 1)) ** draws

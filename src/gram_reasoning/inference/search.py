@@ -39,7 +39,7 @@ class SetConfig:
     """B, the most supervision steps of an input: one is one `step` of one trajectory, discarded ones included."""
     choose: Choose = "model"
     """By the model's own scores, without rules or solver; or verified by the rules as the trajectories go."""
-    score: Score = "product"
+    score: Score = "votes"
     """What the model ranks its answers by."""
     width: int = 16
     """Trajectories of an input that step together: a wave."""
@@ -170,10 +170,10 @@ def held(ended: Sequence[Ended]) -> list[Held]:
 
 
 def chosen(ended: Sequence[Ended], config: SetConfig) -> tuple[Held, ...]:
-    """The set: the best distinct answers by the score, ties by value, then the earlier; verified alone if asked."""
+    """The set: the best distinct answers by score, ties by confidence, then the earlier; verified alone if asked."""
     found = [h for h in held(ended) if config.choose == "model" or h.right]
     # Padding alone is no answer: last.
-    found.sort(key=lambda h: (not any(h.answer), -h.scores[config.score], -h.scores["lprm"], h.at, h.first))
+    found.sort(key=lambda h: (not any(h.answer), -h.scores[config.score], -h.scores["product"], h.at, h.first))
     return tuple(found[: config.answers])
 
 
