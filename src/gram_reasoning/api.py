@@ -22,8 +22,8 @@ from gram_reasoning.errors import UserError, check
 from gram_reasoning.evaluation.card import model_card
 from gram_reasoning.inference.pool import HaltBy
 from gram_reasoning.inference.sampler import SamplerConfig
-from gram_reasoning.inference.search import Choose, Explore, Score, SetConfig
 from gram_reasoning.inference.select import Rule
+from gram_reasoning.inference.set_config import Choose, Explore, Score, SetConfig
 from gram_reasoning.inference.solve import Answer, Solved, solve, solve_sets
 from gram_reasoning.models.base import Model
 from gram_reasoning.nn.precision import Precision
@@ -159,6 +159,9 @@ class Solver:
         score: Score = "votes",
         until: float | None = None,
         explore: Explore = "pin",
+        at_least: float = 0.0,
+        settle: float | None = None,
+        most: int | None = None,
         width: int = 16,
         steps: int | None = None,
         halt_by: HaltBy = "confidence",
@@ -176,6 +179,9 @@ class Solver:
             score: what the model ranks its answers by: "votes", "product", "margin" or "lprm".
             until: stop at this estimated share of all answers that the model has to give.
             explore: "pin" one more cell in later trajectories, where the task allows it, or "none".
+            at_least: abstain below this score; votes as their share of the trajectories.
+            settle: stop when the answer with most votes stays so with this probability, 1 when nothing can change it.
+            most: most trajectories of an input; None leaves it to the budget.
             width: trajectories of an input that step together.
             steps: most supervision steps of a trajectory; the default is as many as in training.
             halt_by, halt_at, precision, chunk, seed: see `solve_many`.
@@ -195,6 +201,9 @@ class Solver:
             score=score,
             until=until,
             explore=explore,
+            at_least=at_least,
+            settle=settle,
+            most=most,
             width=width,
             sampler=sampler,
         )

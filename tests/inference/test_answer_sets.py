@@ -16,7 +16,8 @@ from gram_reasoning import noise
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.answer_set import answer_sets
 from gram_reasoning.inference.sampler import SamplerConfig
-from gram_reasoning.inference.search import AGREE, AnswerSet, Ended, Search, SetConfig, chosen, held
+from gram_reasoning.inference.search import AGREE, AnswerSet, Ended, Search, chosen, held
+from gram_reasoning.inference.set_config import SetConfig
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.tasks.configs import NQueensConfig
 from gram_reasoning.tasks.nqueens import NQueens
@@ -267,6 +268,8 @@ def test_scores_order_the_set_and_padding_comes_last():
     order = {s: [h.answer for h in chosen(ended, config(score=s))] for s in ("votes", "product", "lprm")}
     assert order == {"votes": [(1,), (2,), (0,)], "product": [(2,), (1,), (0,)], "lprm": [(1,), (2,), (0,)]}
     assert len(chosen(ended, config(answers=1))) == 1
+    assert [h.answer for h in chosen(ended, config(score="votes", at_least=0.5))] == [(1,)]
+    assert chosen(ended, config(score="lprm", at_least=0.999)) == chosen(ended, config(score="lprm", at_least=1.0))
 
 
 def test_until_waits_for_enough_draws():

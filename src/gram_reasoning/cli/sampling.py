@@ -9,7 +9,7 @@ from gram_reasoning.errors import UserError
 
 if TYPE_CHECKING:
     from gram_reasoning.inference.sampler import SamplerConfig
-    from gram_reasoning.inference.search import SetConfig
+    from gram_reasoning.inference.set_config import SetConfig
     from gram_reasoning.models.base import Model
 
 
@@ -51,16 +51,22 @@ class SetOptions(SamplingOptions):
     """Stop at this estimated share of all answers that the model has to give, such as 0.99."""
     explore: Literal["pin", "none"] | None = None
     """Later trajectories see the input with one more cell pinned, where the task allows it; or all see it alone."""
+    at_least: float | None = None
+    """Abstain: no answer whose score is below this; votes as their share of the trajectories."""
+    settle: float | None = None
+    """Stop when the answer with most votes stays so with this probability, 1 when nothing can change it."""
+    most: int | None = None
+    """Most trajectories of an input; the default leaves it to the budget."""
     width: int | None = None
     """Trajectories of an input that step together; the default is 16."""
 
 
-SET_OPTIONS = ("budget", "choose", "score", "until", "explore", "width")
+SET_OPTIONS = ("budget", "choose", "score", "until", "explore", "at_least", "settle", "most", "width")
 
 
 def set_config(options: SetOptions, sampler: "SamplerConfig", **defaults: Any) -> "SetConfig":
     """The set that the options ask for, with `defaults` where they leave it open."""
-    from gram_reasoning.inference.search import SetConfig
+    from gram_reasoning.inference.set_config import SetConfig
 
     given = {name: value for name in ("answers", *SET_OPTIONS) if (value := getattr(options, name)) is not None}
     values = {**defaults, **given}
@@ -72,7 +78,7 @@ def no_set(options: SetOptions) -> None:
     """Refuse what only a set has."""
     for name in SET_OPTIONS:
         if getattr(options, name) is not None:
-            raise UserError(f"--{name}: expected --answers beside it")
+            raise UserError(f"--{name.replace('_', '-')}: expected --answers beside it")
 
 
 def no_halting(options: SamplingOptions, name: str, picture: Path | None) -> None:

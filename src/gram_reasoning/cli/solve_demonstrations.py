@@ -36,7 +36,12 @@ def run(
     from gram_reasoning.training.demonstrations import solve_episode
 
     for name in ("picture", "trajectories", "answers", *SET_OPTIONS):
-        check(getattr(options, name) is None, f"--{name}", getattr(options, name), f"nothing for {task.name}")
+        check(
+            getattr(options, name) is None,
+            f"--{name.replace('_', '-')}",
+            getattr(options, name),
+            f"nothing for {task.name}",
+        )
     views = min(recipe.evaluation.views, task.augmentations) if options.views is None else options.views
     check(1 <= views <= task.augmentations, "--views", views, f"1 to {task.augmentations}")
     steps = STEPS if options.fit_steps is None else options.fit_steps

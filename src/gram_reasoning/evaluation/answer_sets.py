@@ -14,7 +14,8 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.evaluation.abstention import area, risk_coverage
 from gram_reasoning.evaluation.evaluator import identity_vectors
 from gram_reasoning.inference.answer_set import answer_sets
-from gram_reasoning.inference.search import AnswerSet, Held, Score, SetConfig, chosen, complete, held
+from gram_reasoning.inference.search import AnswerSet, Held, chosen, complete, held
+from gram_reasoning.inference.set_config import Score, SetConfig
 from gram_reasoning.models.base import Model
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.tasks.base import Problems, Task

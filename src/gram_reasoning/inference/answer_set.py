@@ -12,7 +12,8 @@ from torch import Tensor
 
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.pool import Pool
-from gram_reasoning.inference.search import ENDS, AnswerSet, End, Ended, Pin, Search, SetConfig, chosen
+from gram_reasoning.inference.search import ENDS, AnswerSet, End, Ended, Pin, Search, chosen
+from gram_reasoning.inference.set_config import SetConfig
 from gram_reasoning.models.base import Model
 from gram_reasoning.nn.precision import autocast
 from gram_reasoning.processes import ALONE, Processes

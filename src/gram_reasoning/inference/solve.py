@@ -10,8 +10,9 @@ from torch import Tensor
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.answer_set import answer_sets
 from gram_reasoning.inference.sampler import SamplerConfig, sample
-from gram_reasoning.inference.search import SetConfig, complete
+from gram_reasoning.inference.search import complete
 from gram_reasoning.inference.select import RankedAnswer, Rule, in_standard_form, rank
+from gram_reasoning.inference.set_config import SetConfig
 from gram_reasoning.models.base import Model
 from gram_reasoning.tasks.text import Written
 
