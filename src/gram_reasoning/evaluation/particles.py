@@ -12,7 +12,7 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.evaluation.report import rendered
 from gram_reasoning.inference.particles import Particles, particles
 from gram_reasoning.inference.sampler import SamplerConfig, sample
-from gram_reasoning.inference.select import in_standard_form, rank
+from gram_reasoning.inference.select import Rule, in_standard_form, rank
 from gram_reasoning.models.base import Model
 from gram_reasoning.tasks.base import Problems, Task
 from gram_reasoning.types import Candidates
@@ -53,7 +53,8 @@ def _chosen(candidates: Candidates, right: Tensor) -> dict[str, float]:
         "best": float(right.any(1).float().mean()),
         "distinct_right": float(np.mean([_distinct(a[ok]) for a, ok in zip(candidates.answers, right, strict=True)])),
     }
-    for name, rule in (("value", "lprm"), ("votes", "majority")):
+    rules: dict[str, Rule] = {"value": "lprm", "votes": "majority"}
+    for name, rule in rules.items():
         pairs = zip(candidates.answers.cpu(), candidates.values.cpu(), strict=True)
         first = [rank(answers, values, rule)[0].first for answers, values in pairs]
         told[name] = float(right.cpu()[torch.arange(len(first)), torch.tensor(first)].float().mean())

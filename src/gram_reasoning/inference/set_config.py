@@ -45,7 +45,7 @@ class SetConfig:
     def __post_init__(self) -> None:
         for name, most in (("answers", 100_000), ("budget", 10_000_000), ("width", 100_000)):
             check(1 <= getattr(self, name) <= most, name, getattr(self, name), f"1 to {most}")
-        for name, kinds in (("choose", Choose), ("score", Score)):
+        for name, kinds in (("choose", Choose), ("score", Score), ("explore", Explore)):
             check(getattr(self, name) in get_args(kinds), name, getattr(self, name), f"one of {get_args(kinds)}")
         check(self.settle is None or 0 < self.settle <= 1, "settle", self.settle, "a probability above 0, up to 1")
         check(self.most is None or self.most >= 1, "most", self.most, "at least 1")
