@@ -6,7 +6,7 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 INSTALL = $(PYTHON) -m venv .venv && $(BIN)/pip install -q --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt
 
-.PHONY: demo test cards wheel-check slow clean
+.PHONY: demo test cards mutants wheel-check slow clean
 
 demo: .venv/.installed
 	$(BIN)/gram solve examples/boards7.txt --all --samples 100 --picture demo.png
@@ -16,10 +16,13 @@ test: .venv/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/basedpyright
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto --dist worksteal
 
 cards: .venv/.dev
 	PYTHONPATH=tests $(BIN)/python tests/cards.py
+
+mutants: .venv/.dev
+	$(BIN)/python benchmarks/mutants.py
 
 wheel-check:
 	$(PYTHON) tests/wheel_check.py --pip-flags "$(PIP_FLAGS)"

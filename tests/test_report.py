@@ -23,22 +23,55 @@ def write_run(folder: Path, accuracies: list[float], several: float | None = 0.2
     folder.mkdir()
     with RunLog(folder, 0) as log:
         for i, accuracy in enumerate(accuracies, 1):
-            log.write("train", 10 * i, kl_nats=0.5 / i, posterior_accuracy=None, seconds=1.0 * i)
+            log.write("train", 10 * i, kl_nats=2.0 / i, posterior_accuracy=None, seconds=1.0 * i)
             bounds = {"elbo_full": -2.0 / i, "elbo_surrogate": -1.0 / i}
             log.write("eval", 10 * i, seconds=1.0 * i, prior=prior(accuracy, several), leak_alarm=leak, **bounds)
     return folder
 
 
-def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     good = write_run(tmp_path / "good", [0.1, 0.85, 0.9])
     bad = write_run(tmp_path / "bad", [0.0], several=None, leak=True)
-    picture = tmp_path / "curves.png"
-    assert main(["report", str(good), str(bad / "metrics.jsonl"), "--picture", str(picture)]) == 0
+    assert main(["report", str(good), str(bad / "metrics.jsonl")]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if "good" in line or "bad" in line]
     numbers = {Path(row[0]).parts[-2 if row[0].endswith("l") else -1]: row[1:] for row in rows}
     assert numbers["good"] == ["30", "3", "90.0", "90.0", "45.0", "25.0", "25.0", "25.0", "no", "20"]
     assert numbers["bad"] == ["10", "1", "0.0", "0.0", "0.0", "-", "-", "-", "ALARM", "never"]
-    assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_every_panel_shows_every_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], figures: list[Any]):
+    """Its numbers over its steps, a run in one colour throughout; where it has none, no line."""
+    runs = [write_run(tmp_path / "good", [0.1, 0.85, 0.9]), write_run(tmp_path / "bad", [0.0], several=None)]
+    picture = tmp_path / "curves.png"
+    assert main(["report", *map(str, runs), "--picture", str(picture)]) == 0
+    capsys.readouterr()
+    (figure,) = figures
+    panels = {axes.get_title(): axes for axes in figure.axes}
+    expected = {
+        "accuracy under the prior": [[(10, 0.1), (20, 0.85), (30, 0.9)], [(10, 0.0)]],
+        "coverage, inputs with 2+ solutions": [[(10, 0.25), (20, 0.25), (30, 0.25)], []],
+        "KL in nats an example": [[(10, 2.0), (20, 1.0), (30, 2 / 3)], [(10, 2.0)]],
+        "nats lost by the surrogate bound": [[(10, 1.0), (20, 0.5), (30, 1 / 3)], [(10, 1.0)]],
+        "nats lost by the full ELBO": [[(10, 2.0), (20, 1.0), (30, 2 / 3)], [(10, 2.0)]],
+    }
+    assert panels.keys() == expected.keys()
+    colours = set()
+    for title, axes in panels.items():
+        assert axes.get_xlabel() == "optimizer step"
+        lines = {line.get_label(): line for line in axes.get_lines()}
+        for run, points in zip(runs, expected[title], strict=True):
+            line = lines[str(run)]
+            assert [pytest.approx(point, abs=1e-6) for point in points] == list(zip(*line.get_data(), strict=True)), (
+                title
+            )
+            colours.add((str(run), line.get_color()))
+            low, high = axes.get_ylim()
+            assert all(low <= y <= high for _, y in points), title
+    assert len(colours) == len({colour for _, colour in colours}) == len(runs)
+    assert panels["KL in nats an example"].get_yscale() == "linear", "a narrow span needs no logarithm"
+    (legend,) = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+    assert [text.get_text() for text in legend.get_texts()] == [str(run) for run in runs]
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The probe against states whose knowledge of y is known."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -43,7 +44,7 @@ def test_states_follow_drawn_solutions():
     assert not torch.equal(high, free)
 
 
-def test_unlimited_posterior_shows_more_than_the_prior(tmp_path: Path):
+def test_unlimited_posterior_shows_more_than_the_prior():
     """A posterior head whose mean is e_y itself hands y over; the prior cannot know it."""
     model = tiny_gram(25, mean_bound=None, posterior_transitions="last", **UNLIMITED)
     with torch.no_grad():
@@ -54,6 +55,25 @@ def test_unlimited_posterior_shows_more_than_the_prior(tmp_path: Path):
     half = len(several) // 2
     found = probe(model, several.subset(torch.arange(half)), several.subset(torch.arange(half, 2 * half)), samples=8)
     assert max(found["posterior"]) > max(found["prior"]) + 0.3
-    log = [{"kind": "eval", "step": s, "kl_by_transition": [1.0 / s, 0.0]} for s in (1, 2)]
-    picture_of_mechanism({"run": log}, {"run": found}, tmp_path / "mechanism.png")
-    assert (tmp_path / "mechanism.png").stat().st_size > 5000
+
+
+def test_the_picture_has_a_column_a_run(tmp_path: Path, figures: list[Any]):
+    """On top a line for each transition over the steps of training, below one for each role over supervision steps."""
+    logs = {
+        name: [{"kind": "eval", "step": s, "kl_by_transition": [scale / s, 0.0]} for s in (1, 2)] + [{"kind": "train"}]
+        for name, scale in (("one", 1.0), ("two", 3.0))
+    }
+    probes = {"one": {"posterior": [0.5, 0.9], "prior": [0.1, 0.2]}, "two": {"posterior": [0.3], "prior": [0.0]}}
+    picture_of_mechanism(logs, probes, tmp_path / "mechanism.png")
+    (figure,) = figures
+    panels = {axes.get_title(): axes for axes in figure.axes}
+    assert len(panels) == 4
+    for name, scale in (("one", 1.0), ("two", 3.0)):
+        above, below = panels[f"{name}: KL of each transition"], panels[f"{name}: share of y in h (linear probe)"]
+        assert above.get_yscale() == "log"
+        drawn = {line.get_label(): [list(part) for part in line.get_data()] for line in above.get_lines()}
+        assert drawn == {"1": [[1, 2], [scale, scale / 2]], "2": [[1, 2], [1e-4, 1e-4]]}
+        roles = {line.get_label(): [list(part) for part in line.get_data()] for line in below.get_lines()}
+        for role in ("posterior", "prior"):
+            shares = probes[name][role]
+            assert roles[f"{role} rollout"] == [list(range(1, len(shares) + 1)), shares]

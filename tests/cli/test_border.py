@@ -300,16 +300,17 @@ def test_checkpoints(weights: bytes | None, config: bytes | None) -> None:
 # -- sabotage --------------------------------------------------------------------------------------------------------
 
 
-def printed_boards(text: str) -> list[tuple[Board, list[Board]]]:
-    """Every board that the text output shows, with its input."""
+def shown_boards(text: str) -> list[tuple[Board, list[tuple[Board, bool]]]]:
+    """Every input that the text output shows, with the answers beside it and whether each is shown as a solution."""
     found = []
     for part in re.split(r"^.*, line \d+: .*$", text, flags=re.MULTILINE)[1:]:
         columns: list[list[str]] = []
         for stripe in part.strip("\n").split("\n\n"):
-            rows = [re.split(r" {4,}", line) for line in stripe.splitlines()][:7]
+            rows = [re.split(r" {4,}", line) for line in stripe.splitlines()]
             columns += [list(column) for column in zip(*rows, strict=True)]
-        boards = [[[2 if cell == "Q" else 1 for cell in row.split()] for row in column] for column in columns]
-        found.append((boards[0], boards[1:]))
+        boards = [[[2 if cell == "Q" else 1 for cell in row.split()] for row in column[:7]] for column in columns]
+        claims = ["NOT a solution" not in column[7] for column in columns]
+        found.append((boards[0], list(zip(boards[1:], claims[1:], strict=True))))
     return found
 
 
@@ -332,13 +333,13 @@ def test_a_sabotaged_model_shows_no_wrong_board(kind: str, count: int, tmp_path:
     code, out, err = run([*arguments, "--json", str(numbers)], "\n".join(boards).encode())
     assert code in ((1,) if kind == "random" else (0, 1))
     assert err == ""
-    printed = printed_boards(out)
-    assert [flat(board) for board, _ in printed] == boards
-    assert all(is_solution(answer, board) for board, answers in printed for answer in answers)
+    shown = shown_boards(out)
+    assert [flat(board) for board, _ in shown] == boards
+    assert all(is_solution(answer, board) is claimed for board, answers in shown for answer, claimed in answers)
     items = [json.loads(line) for line in numbers.read_text().splitlines()]
     judge_answers(numbers.read_text().splitlines(), [read_board(text) for text in boards])
     wrong = sum(not a["verified"] for item in items for a in item["answers"])
     right = sum(a["verified"] for item in items for a in item["answers"])
-    assert right == sum(len(answers) for _, answers in printed)
+    assert right == sum(claimed for _, answers in shown for _, claimed in answers)
     assert wrong >= (count if kind == "random" else count // 10)
     assert right > 0 or kind == "random"

@@ -298,7 +298,7 @@ def test_json_file_and_picture(model: str, tmp_path: Path, capsys: pytest.Captur
     assert "1 of 1 solutions found" in capsys.readouterr().out
     items = [json.loads(line) for line in file.read_text().splitlines()]
     assert items == solve_json(capsys, model, ONE, "--samples", "40")
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.read_bytes().startswith(b"\x89PNG")  # tests/cli/test_pictures.py looks at it
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json", "out.png"]
 
 

@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from gram_reasoning.build import load_model
 from gram_reasoning.cli import main
@@ -24,7 +25,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_pictures(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def grid_of(figure: Any) -> dict[tuple[int, int], Any]:
+    """The axes of a figure by row and column."""
+    places = {axes: axes.get_subplotspec() for axes in figure.axes}
+    return {(place.rowspan.start, place.colspan.start): axes for axes, place in places.items()}
+
+
+def pixels_of(text: str) -> np.ndarray:
+    return np.array([[cell == "#" for cell in row] for row in text.split("/")], dtype=float)
+
+
+def test_pictures(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], figures: list[Any]):
+    """A square of answers, white where they are; how each forms, a row an answer, its last state the answer."""
     pictures = [tmp_path / "digits.png", tmp_path / "forming.png"]
     drawn = ["--picture", str(pictures[0]), "--forming", str(pictures[1])]
     file = tmp_path / "digits.jsonl"
@@ -35,9 +47,35 @@ def test_pictures(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert [item["answer"] for item in items] == printed[:5]
     assert all(item["valid"] is None and len(item["answer"].split("/")) == 14 for item in items)
     assert last["measures"]["images"] == 5
-    for picture in pictures:
-        with Image.open(picture) as image:
-            assert image.size[0] > 50
+    images = [pixels_of(item["answer"]) for item in items]
+    steps = load_model(folder / "model")[0].evaluation.steps
+    assert steps is not None
+    square, forming = (grid_of(figure) for figure in figures)
+    assert square.keys() == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    assert forming.keys() == {(row, step) for row in range(5) for step in range(steps + 1)}
+    for axes in (*square.values(), *forming.values()):
+        (image,) = axes.get_images()
+        assert (image.get_cmap().name, image.get_clim()) == ("gray", (0, 1))
+    for n, answer in enumerate(images):
+        if n < 4:
+            assert (square[divmod(n, 2)].get_images()[0].get_array() == answer).all()
+        assert (forming[n, steps].get_images()[0].get_array() == answer).all()
+    for picture, figure in zip(pictures, figures, strict=True):
+        assert_drawn(picture, figure, grid_of(figure))
+
+
+def assert_drawn(picture: Path, figure: Any, grid: dict[tuple[int, int], Any]) -> None:
+    """In the file, the middle of every pixel of every image has its brightness."""
+    from matplotlib.image import imread
+
+    seen = imread(picture)
+    scale = seen.shape[0] / figure.bbox.height
+    for axes in grid.values():
+        (image,) = axes.get_images()
+        brightness = np.asarray(image.get_array())
+        rows, columns = np.indices(brightness.shape).reshape(2, -1)
+        x, y = (axes.transData.transform(np.stack([columns, rows], 1)) * scale).astype(int).T
+        assert (abs(seen[seen.shape[0] - 1 - y, x, 0] - brightness[rows, columns]) < 0.02).all()
 
 
 def test_what_forms_ends_in_the_answer(folder: Path):

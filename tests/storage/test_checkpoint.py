@@ -89,6 +89,25 @@ def test_lines_of_steps_that_are_lost_are_written_once(tmp_path: Path):
     assert metrics_of(torn) == metrics_of(whole)
 
 
+def test_a_run_of_the_first_release_goes_on(tmp_path: Path):
+    """Its config names no kind of model and keeps some settings elsewhere; its progress has one number of the log."""
+    recipe = debug_recipe(train=BUSY)
+    undisturbed = finish(recipe, tmp_path / "whole")
+    old = tmp_path / "old"
+    stop_at(recipe, old, 4)
+    config = json.loads((old / "config.json").read_text())
+    del config["model"]["kind"]
+    config["train"]["posterior_stay"] = config["train"].pop("guided_stay")
+    config["train"] |= {name: config["model"].pop(name) for name in ("beta_final", "beta_hold")}
+    (old / "config.json").write_text(json.dumps(config))
+    for progress in (old / "checkpoints").glob("*/progress.json"):
+        values = json.loads(progress.read_text())
+        values["posterior_accuracy"] = values.pop("means").get("posterior_accuracy")
+        progress.write_text(json.dumps(values))
+    assert same(finish(recipe, old), undisturbed)
+    assert metrics_of(old) == metrics_of(tmp_path / "whole")
+
+
 def test_an_absent_run_is_started_by_resume(tmp_path: Path):
     assert make_trainer(debug_recipe(), tmp_path / "new").fit(resume=True) == "finished"
     assert same(finish(debug_recipe(), tmp_path / "new"), finish(debug_recipe(), tmp_path / "other"))

@@ -104,9 +104,9 @@ PANELS = (
     Panel("accuracy under the prior", "eval", lambda line: line["prior"]["accuracy"], share=True),
     Panel("coverage, inputs with 2+ solutions", "eval", lambda line: line["prior"]["several_coverage"], share=True),
     Panel("accuracy of posterior slots (diagnostic)", "train", lambda line: line.get("posterior_accuracy"), share=True),
-    Panel("KL in nats an example", "train", lambda line: line["kl_nats"]),
-    Panel("nats lost by the surrogate bound", "eval", lambda line: _negative(line["elbo_surrogate"])),
-    Panel("nats lost by the full ELBO", "eval", lambda line: _negative(line["elbo_full"])),
+    Panel("KL in nats an example", "train", lambda line: line.get("kl_nats")),
+    Panel("nats lost by the surrogate bound", "eval", lambda line: _negative(line.get("elbo_surrogate"))),
+    Panel("nats lost by the full ELBO", "eval", lambda line: _negative(line.get("elbo_full"))),
 )
 
 

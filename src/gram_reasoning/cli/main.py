@@ -11,6 +11,7 @@ from gram_reasoning.cli import (
     bench,
     check,
     classifier,
+    completion,
     data,
     evaluate,
     export,
@@ -43,7 +44,7 @@ commands:
   recipes             list the recipes
 
 options:
-  --help, --version
+  --help, --version, --print-completion bash|zsh
 
 examples:
   gram solve "Q....../......./......./......./......./......./......." --all
@@ -122,6 +123,9 @@ def _dispatch(arguments: list[str]) -> int:
         return 0 if arguments else 2
     if arguments[0] == "--version":
         print(version())
+        return 0
+    if arguments[0] == "--print-completion":
+        print(completion.script(*arguments[1:2] or [""]))
         return 0
     if arguments[0] not in commands:
         raise UserError(f"unknown command {arguments[0]!r}, expected one of {', '.join(commands)}")

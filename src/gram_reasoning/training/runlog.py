@@ -32,7 +32,7 @@ class RunLog:
         kept = [line for line in read_lines(self.path) if line["step"] <= step] if step else []
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        temporary.rename(self.path)
+        temporary.replace(self.path)
         self.file = self.path.open("a", encoding="utf-8")
         self.board = _summary_writer(run) if tensorboard else None
 
