@@ -18,6 +18,7 @@ from gram_reasoning.inference.answer_set import answer_sets
 from gram_reasoning.inference.sampler import SamplerConfig
 from gram_reasoning.inference.search import AGREE, AnswerSet, Ended, Search, chosen, held
 from gram_reasoning.inference.set_config import SetConfig
+from gram_reasoning.models.base import OneShotModel
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.tasks.configs import NQueensConfig
 from gram_reasoning.tasks.nqueens import NQueens
@@ -226,6 +227,33 @@ def test_no_rules_no_verified_answers():
 
     with pytest.raises(UserError, match="--choose verified: nqueens is a task without rules"):
         draw(Lawless(NQueensConfig(size=SIZE, max_removed=SIZE)), choose="verified")
+
+
+def test_a_model_of_one_step_gives_an_answer_for_each():
+    class Guess(OneShotModel):
+        """Nothing but its input, and one queen where the table says."""
+
+        def __init__(self) -> None:
+            super().__init__(tiny_config(), Shape(length=SIZE * SIZE, vocab=3))
+            self.table = torch.nn.Parameter(torch.randn(SIZE * SIZE, 3))
+
+        def forward(self, batch: Any, carry: Any, noise: Any, referee: Any) -> Any:
+            raise NotImplementedError
+
+        def loss_weights(self, step: int, total: int) -> Any:
+            raise NotImplementedError
+
+        def encode(self, inputs: torch.Tensor, identity: Any = None) -> torch.Tensor:
+            return inputs
+
+        def predict(self, context: torch.Tensor) -> torch.Tensor:
+            return self.table.expand(len(context), -1, -1) + 9 * torch.nn.functional.one_hot(context, 3)
+
+    c = config(budget=6)
+    c = replace(c, sampler=replace(c.sampler, steps=1))
+    for s in answer_sets(Guess(), queens(SIZE), boards(), c):
+        assert [e.why for e in s.ended] == ["sure"] * 6
+        assert s.complete > 0
 
 
 # -- one search, told what to hear --------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ trajectories alone, so that neither the other inputs, nor the chunk, nor the num
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -48,6 +49,8 @@ def answer_sets(
     sampler = config.sampler
     course = sampler.course(model, inputs, first_input, task.counted, identity)
     course.check(sampler.steps, model.goes_deeper)
+    if not model.goes_deeper:  # what it says on its way is no answer yet
+        config = replace(config, avoid=False)
     own = range(len(inputs))[processes.share(len(inputs))]
     waiting = iter(own)
     places = max(1, sampler.chunk // config.width)
@@ -100,7 +103,9 @@ def _step(pool: Pool, task: Task, config: SetConfig, searches: dict[int, Search]
         raise UserError(f"--choose verified: {task.name} is a task without rules, expected one that verifies answers")
     deeper = course.model.goes_deeper
     sure = course.sureness(answer) if deeper else torch.zeros_like(answer.value)
-    ends = (sure > course.halt_at) if right is None else (sure > course.halt_at) | (right == 1)
+    ends = (sure > course.halt_at) if deeper else pool.steps >= most
+    if right is not None:
+        ends = ends | (right == 1)
     numbers = torch.stack([pool.row, pool.number, pool.steps], 1).tolist()
     logits = answer.logits
     if logits is not None and config.explore == "pin" and task.open_token is not None:
