@@ -2,7 +2,9 @@
 
 import json
 import math
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -20,6 +22,7 @@ from gram_reasoning.inference.search import AGREE, AnswerSet, Ended, Search, cho
 from gram_reasoning.inference.set_config import SetConfig
 from gram_reasoning.models.base import OneShotModel
 from gram_reasoning.models.gram import Gram
+from gram_reasoning.processes import Processes
 from gram_reasoning.tasks.configs import NQueensConfig
 from gram_reasoning.tasks.nqueens import NQueens
 from gram_reasoning.types import Shape
@@ -173,6 +176,37 @@ def test_any_chunk_gives_the_same_sets(chunk: int, choose: Any):
 
 def test_pieces_of_a_stream_give_the_same_sets():
     assert alike(draw(inputs=boards()[:1]) + draw(inputs=boards()[1:], first=1), draw())
+
+
+class Beside(Processes):
+    """One of two threads that act as processes."""
+
+    def swap(self, value: Any) -> list[Any]:
+        MET.wait()
+        TABLE[self.rank] = value
+        MET.wait()
+        return [TABLE[0], TABLE[1]]
+
+    def gather(self, rows: torch.Tensor, total: int) -> torch.Tensor:
+        return torch.cat(self.swap(rows))
+
+    def largest(self, value: int) -> int:
+        return max(self.swap(value))
+
+
+MET, TABLE = threading.Barrier(2, timeout=100), dict[int, Any]()
+
+
+@pytest.mark.parametrize("choose", ["model", "verified"])
+def test_two_processes_give_the_same_sets(choose: Any):
+    with ThreadPoolExecutor(2) as pool:
+        runs = [
+            pool.submit(answer_sets, gram(), queens(SIZE), boards()[:3], config(choose=choose), processes=Beside(r, 2))
+            for r in (0, 1)
+        ]
+        found = [run.result() for run in runs]
+    assert found[0] == found[1]
+    assert alike(found[0], draw(inputs=boards()[:3], choose=choose))
 
 
 def test_the_seed_keys_the_noise():

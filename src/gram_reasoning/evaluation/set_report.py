@@ -13,7 +13,7 @@ def sets_table(result: dict[str, Any]) -> str:
         f"{result['checkpoint']} on {result['inputs']} {result['split']} inputs: at most {result['answers']} answers "
         f"for at most {result['budget']} steps an input, chosen by {_chosen_by(result)}"
     )
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     table.add_column("")
     ways = {"the set": result}
     if "independent" in result:
@@ -49,7 +49,7 @@ def sets_table(result: dict[str, Any]) -> str:
         row("completeness, estimated (2+ solutions)", "completeness", "estimate")
         row("  true", "completeness", "truth")
         row("  worst gap of ten bins", "completeness", "worst_gap")
-    return rendered(table)
+    return f"{title}\n{rendered(table)}"
 
 
 def _chosen_by(result: dict[str, Any]) -> str:
