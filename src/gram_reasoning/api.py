@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from torch import Tensor
 
@@ -20,9 +20,11 @@ from gram_reasoning.build import load_config, load_model, model_folder
 from gram_reasoning.config import Recipe
 from gram_reasoning.errors import UserError, check
 from gram_reasoning.evaluation.card import model_card
+from gram_reasoning.inference.pool import HaltBy
 from gram_reasoning.inference.sampler import Decode, SamplerConfig
 from gram_reasoning.inference.select import Rule
-from gram_reasoning.inference.solve import Answer, Solved, solve
+from gram_reasoning.inference.set_config import Choose, Explore, Score, SetConfig
+from gram_reasoning.inference.solve import Answer, Solved, solve, solve_sets
 from gram_reasoning.models.base import Model
 from gram_reasoning.nn.precision import Precision
 from gram_reasoning.processes import choose_device
@@ -32,7 +34,6 @@ from gram_reasoning.tasks.text import Text
 
 __all__ = ["Answer", "Solved", "Solver", "load"]
 
-HaltBy = Literal["confidence", "head"]
 GROUP = 64  # inputs that are solved together
 
 
@@ -166,12 +167,77 @@ class Solver:
             decode=decode,
             precision=precision,
         )
+        for task, inputs, done in self._groups(puzzles, "solve"):
+            yield from solve(self.model, task, inputs, sampler, select, first_input=done)
+
+    def answer_sets(
+        self,
+        puzzles: Iterable[str],
+        *,
+        answers: int = 20,
+        budget: int = 320,
+        choose: Choose = "model",
+        score: Score = "votes",
+        until: float | None = None,
+        explore: Explore = "pin",
+        at_least: float = 0.0,
+        settle: float | None = None,
+        most: int | None = None,
+        width: int = 16,
+        steps: int | None = None,
+        halt_by: HaltBy = "confidence",
+        halt_at: float = 0.95,
+        precision: Precision = "fp32",
+        chunk: int = 512,
+        seed: int = 0,
+    ) -> Iterator[Solved]:
+        """Yield a set of distinct answers to each input, for at most `budget` supervision steps over all trajectories.
+
+        Args:
+            puzzles: one input each, taken 64 at a time.
+            answers: most answers of an input.
+            choose: by the "model" alone, verified only then; or "verified" by the rules as the trajectories go.
+            score: what the model ranks its answers by: "votes", "product", "margin" or "lprm".
+            until: stop at this estimated share of all answers that the model has to give.
+            explore: "pin" one more cell in later trajectories, where the task allows it, or "none".
+            at_least: abstain below this score; votes as their share of the trajectories.
+            settle: stop when the answer with most votes stays so with this probability, 1 when nothing can change it.
+            most: most trajectories of an input; None leaves it to the budget.
+            width: trajectories of an input that step together.
+            steps: most supervision steps of a trajectory; the default is as many as in training.
+            halt_by, halt_at, precision, chunk, seed: see `solve_many`.
+
+        Raises:
+            UserError: an input or an option is wrong.
+        """
+        check(0 <= halt_at <= 1, "halt_at", halt_at, "a probability from 0 to 1")
+        check(halt_by in get_args(HaltBy), "halt_by", halt_by, f"one of {', '.join(get_args(HaltBy))}")
+        check(precision in get_args(Precision), "precision", precision, f"one of {', '.join(get_args(Precision))}")
+        rest = {"halt_by": halt_by, "halt_at": halt_at, "precision": precision, "chunk": chunk, "seed": seed}
+        sampler = SamplerConfig.filled(self.recipe.evaluation, self.model, None, steps, **rest)
+        config = SetConfig(
+            answers=answers,
+            budget=budget,
+            choose=choose,
+            score=score,
+            until=until,
+            explore=explore,
+            at_least=at_least,
+            settle=settle,
+            most=most,
+            width=width,
+            sampler=sampler,
+        )
+        for task, inputs, done in self._groups(puzzles, "answer_sets"):
+            yield from solve_sets(self.model, task, inputs, config, first_input=done)
+
+    def _groups(self, puzzles: Iterable[str], asked: str) -> Iterator[tuple[Text, list[Tensor], int]]:
+        """The task, inputs that are solved together, and how many came before them."""
         task, done, source = self.task, 0, iter(puzzles)
         if not isinstance(task, Text):
-            raise lacks(task, Text, "solve")
+            raise lacks(task, Text, asked)
         while part := list(islice(source, GROUP)):
-            inputs = [_read(task, puzzle, number) for number, puzzle in enumerate(part, done + 1)]
-            yield from solve(self.model, task, inputs, sampler, select, first_input=done)
+            yield task, [_read(task, puzzle, number) for number, puzzle in enumerate(part, done + 1)], done
             done += len(part)
 
     def save_pretrained(

@@ -65,6 +65,11 @@ def in_place(self: Any, answers: Tensor, inputs: Tensor) -> Tensor:
     return answers
 
 
+def full(inputs: Tensor) -> Tensor:
+    """1, but 0.9 for boards with an odd number of queens."""
+    return 1 - 0.1 * ((inputs == 2).sum(1) % 2)
+
+
 def beside(self: Any, inputs: Tensor, solutions: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
     """Turns every board if the first key is odd."""
     if key[0] % 2:
@@ -155,6 +160,8 @@ FAULTS = [
     queens("standard form: solution ", canonical=lambda self, a, x: a.flip(1)),
     queens("standard form: answer ", canonical=in_two_steps),
     queens("standard form: `canonical` changes the reward", canonical=lambda self, a, x: torch.where(a == 0, 2, a)),
+    queens("open cells: train input 0 (", open_token=2),
+    queens("with one of its tokens filled in", reward=lambda self, p, x: NQueens.reward(self, p, x) * full(x)),
     queens("comes out otherwise for the same key beside other rows", augment=beside),
     queens("augmentation: ", augment=lambda self, x, y, key: (x, y.flip(2))),
     Fault(GraphColoring, COLORING, {"augment": renamed}, "augmentation: "),

@@ -6,18 +6,15 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from gram_reasoning.cli.border import can_write, in_range, named, parse, progress, speaks, together, write_lines
-from gram_reasoning.cli.sampling import SamplingOptions, sampler_config
+from gram_reasoning.cli.sampling import SetOptions, no_set, sampler_config, set_config
 from gram_reasoning.errors import UserError
-
-if TYPE_CHECKING:
-    from gram_reasoning.inference.sampler import SamplerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalOptions(SamplingOptions):
+class EvalOptions(SetOptions):
     """Judge a trained model on held-out inputs by full rollouts from z_0 under the prior."""
 
     split: Literal["test", "validation", "train"] = "test"
@@ -31,6 +28,12 @@ class EvalOptions(SamplingOptions):
     """Augmentations in which each input is solved, whose answers vote (ARC); the default is the recipe's."""
     limit: int | None = None
     """Only the first so many inputs."""
+    every: int = 1
+    """Only every so many of the inputs, from all over the split: neighbours are often alike."""
+    particles: bool = False
+    """Also run --samples particles that the value head reweights and resamples at every step, beside the samples."""
+    beside: bool = True
+    """With --answers: also draw independent samples, with the same halting and the same budget."""
     random_start: bool = False
     """Draw z_0 anew for each trajectory: how a model without noise can vary."""
     latent_noise: float = 0.0
@@ -47,12 +50,16 @@ class EvalOptions(SamplingOptions):
     """Also write the best answers as a submission.json (ARC)."""
 
 
-def made_from(config: dict[str, Any], sampler: "SamplerConfig", options: EvalOptions, views: int) -> str:
+def made_from(config: dict[str, Any], sampler: Any, options: EvalOptions, views: int) -> str:
     """A digest of all that decides an evaluation of the model with that config.json but the seed of its training."""
     trained = copy.deepcopy(config["recipe"])
     del trained["train"]["seed"]
     judged = {"split": options.split, "limit": options.limit, "select": options.select, "views": views}
+    if options.every > 1:
+        judged["every"] = options.every
     rolled_out = {n: value for n, value in asdict(sampler).items() if n != "chunk" and value is not None}
+    if "sampler" in rolled_out:  # of a set
+        del rolled_out["sampler"]["chunk"]
     text = json.dumps([trained, config.get("step"), judged, rolled_out], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -69,12 +76,27 @@ def run(arguments: list[str]) -> int:
     import torch
 
     from gram_reasoning.build import load_config, load_model, model_folder
+    from gram_reasoning.evaluation.answer_sets import evaluate_sets
     from gram_reasoning.evaluation.evaluator import evaluate
+    from gram_reasoning.evaluation.particles import evaluate_particles, particles_table
     from gram_reasoning.evaluation.report import evaluation_table
+    from gram_reasoning.evaluation.set_report import sets_table
     from gram_reasoning.storage.provenance import provenance
     from gram_reasoning.tasks.base import lacks
     from gram_reasoning.tasks.demonstrations import Demonstrations
 
+    if options.answers is None:
+        no_set(options)
+    elif (
+        options.particles or options.samples is not None or options.views is not None or options.submission is not None
+    ):
+        raise UserError(
+            "--answers: a set under a budget, expected no --samples, --particles, --views or --submission beside it"
+        )
+    if options.particles and (options.halting or options.random_start):
+        raise UserError(
+            "--particles: all go the same number of steps, expected no --halting or --random-start beside it"
+        )
     start = time.perf_counter()
     with together(options.device, options.threads, options.timeout) as processes:
         recipe, task, model = load_model(name, processes.device)
@@ -83,18 +105,30 @@ def run(arguments: list[str]) -> int:
         more = {name: getattr(options, name) for name in ("random_start", "latent_noise", "draw_tokens", "precision")}
         sampler = sampler_config(options, options.samples, recipe.evaluation, model, **more)
         problems = task.split(options.split)
+        in_range("every", options.every, 1)
+        problems = problems.subset(torch.arange(0, len(problems), options.every))
         if options.limit is not None:
             in_range("limit", options.limit, 1)
             problems = problems.subset(torch.arange(min(options.limit, len(problems))))
         with progress(f"evaluating {name}") as tick:
             views = recipe.evaluation.views if options.views is None else options.views
             submitted: list[torch.Tensor] = []
-            result = evaluate(model, task, problems, sampler, options.select, tick, processes, views, submitted.append)
+            if options.answers is None:
+                result = evaluate(
+                    model, task, problems, sampler, options.select, tick, processes, views, submitted.append
+                )
+                if options.particles:
+                    result["particles"] = evaluate_particles(model, task, problems, sampler, tick)
+            else:
+                sampler = set_config(options, sampler)
+                result = evaluate_sets(model, task, problems, sampler, options.beside, tick, processes)
     result = {"checkpoint": name, "recipe": recipe.name, "split": options.split, "seed": options.seed, **result}
     origin = made_from(load_config(model_folder(name)), sampler, options, views)
     result |= {"train_seed": recipe.train.seed, "made_from": origin}
     result |= provenance(["eval", *arguments], time.perf_counter() - start, processes.device)
-    print(evaluation_table(result))
+    print(evaluation_table(result) if options.answers is None else sets_table(result))
+    if options.particles:
+        print(f"\n{particles_table(result['particles'])}")
     if options.json and speaks():
         write_lines(options.json, [json.dumps(result, indent=1)])
     if isinstance(task, Demonstrations) and options.submission and speaks():

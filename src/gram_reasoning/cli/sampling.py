@@ -9,6 +9,7 @@ from gram_reasoning.errors import UserError
 
 if TYPE_CHECKING:
     from gram_reasoning.inference.sampler import SamplerConfig
+    from gram_reasoning.inference.set_config import SetConfig
     from gram_reasoning.models.base import Model
 
 
@@ -37,6 +38,52 @@ class SamplingOptions:
     """auto, cpu, cuda, cuda:1, mps."""
     threads: int | None = None
     """CPU threads; the default is torch's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetOptions(SamplingOptions):
+    """How a set of answers is drawn under a budget: what `solve` and `eval` have in common."""
+
+    answers: int | None = None
+    """Answer with a set: the most distinct answers of an input."""
+    budget: int | None = None
+    """Most supervision steps of an input, over all its trajectories; the default is 16 for each answer."""
+    choose: Literal["model", "verified"] | None = None
+    """Who chooses the set: the model's scores alone, or the rules as the trajectories go."""
+    score: Literal["votes", "product", "margin", "lprm"] | None = None
+    """What the model ranks its answers by: votes, confidence, mean gap of logits, value; the default is votes."""
+    until: float | None = None
+    """Stop at this estimated share of all answers that the model has to give, such as 0.99."""
+    explore: Literal["pin", "none"] | None = None
+    """Later trajectories see the input with one more cell pinned, where the task allows it; or all see it alone."""
+    at_least: float | None = None
+    """Abstain: no answer whose score is below this; votes as their share of the trajectories."""
+    settle: float | None = None
+    """Stop when the answer with most votes stays so with this probability, 1 when nothing can change it."""
+    most: int | None = None
+    """Most trajectories of an input; the default leaves it to the budget."""
+    width: int | None = None
+    """Trajectories of an input that step together; the default is 16."""
+
+
+SET_OPTIONS = ("budget", "choose", "score", "until", "explore", "at_least", "settle", "most", "width")
+
+
+def set_config(options: SetOptions, sampler: "SamplerConfig", **defaults: Any) -> "SetConfig":
+    """The set that the options ask for, with `defaults` where they leave it open."""
+    from gram_reasoning.inference.set_config import SetConfig
+
+    given = {name: value for name in ("answers", *SET_OPTIONS) if (value := getattr(options, name)) is not None}
+    values = {**defaults, **given}
+    values.setdefault("budget", 16 * values["answers"])
+    return SetConfig(sampler=sampler, **values)
+
+
+def no_set(options: SetOptions) -> None:
+    """Refuse what only a set has."""
+    for name in SET_OPTIONS:
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')}: expected --answers beside it")
 
 
 def no_halting(options: SamplingOptions, name: str, picture: Path | None) -> None:

@@ -14,7 +14,7 @@ import tyro
 from gram_reasoning.cli import solve_demonstrations
 from gram_reasoning.cli.border import PICTURES, can_write, parse, set_threads
 from gram_reasoning.cli.reading import in_groups, open_puzzle
-from gram_reasoning.cli.sampling import SamplingOptions, no_halting, sampler_config
+from gram_reasoning.cli.sampling import SetOptions, no_halting, no_set, sampler_config, set_config
 from gram_reasoning.errors import UserError, check
 from gram_reasoning.storage.files import WholeFile
 from gram_reasoning.tasks.configs import KINDS
@@ -29,7 +29,7 @@ DRAWN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class SolveOptions(SamplingOptions):
+class SolveOptions(SetOptions):
     """Solve boards with a trained model; the rules check every answer before it is printed.
 
     An N-Queens board is N lines of N cells (Q or .), with an empty line after it; or one line: its rows joined by / or,
@@ -52,7 +52,8 @@ class SolveOptions(SamplingOptions):
     select: Literal["majority", "lprm", "first", "halt"] = "majority"
     """Order of the answers: by votes, the model's value, the order of sampling, or what the halt head says."""
     all: bool = False
-    """Print every distinct solution found, not only the best."""
+    """Print every distinct solution found, not only the best. Without --samples they are a set: verified, at most 320
+    steps a board, until 0.99 of what the model has to give is there by estimate."""
     views: int | None = None
     """Augmentations in which a question is solved, whose answers vote (ARC); the default is the recipe's."""
     fit_steps: int | None = None
@@ -84,7 +85,7 @@ def run(arguments: list[str]) -> int:
 
     from gram_reasoning.build import bundled_model, load_model, reader
     from gram_reasoning.evaluation.report import solved_text
-    from gram_reasoning.inference.solve import solve
+    from gram_reasoning.inference.solve import solve, solve_sets
     from gram_reasoning.processes import choose_device
     from gram_reasoning.tasks.base import lacks
     from gram_reasoning.tasks.demonstrations import DemonstrationText
@@ -123,11 +124,28 @@ def run(arguments: list[str]) -> int:
             f"nothing for {task.name}, which has no demonstrations",
         )
 
+    check(
+        options.answers is None or options.trajectories is None, "--trajectories", options.trajectories,
+        "no --answers beside it",
+    )  # fmt: skip
+    in_sets = options.answers is not None or (options.all and options.samples is None and not options.trajectories)
+    sets = None
+    if in_sets:
+        whole = {"answers": 1000, "budget": 320, "choose": "verified", "until": 0.99} if options.answers is None else {}
+        sets = set_config(options, sampler, **whole)
+        check(options.samples is None, "--samples", options.samples, "nothing beside --answers: a set has a --budget")
+    else:
+        no_set(options)
+
     def answers() -> Iterator[tuple[str, "Solved"]]:
         inputs = ((f"{source.where}, line {block[0][0]}", task.read_one(block, source.where)) for block in blocks)
         done = 0
         for group in in_groups(inputs, GROUP, patient=not source.is_stream):
-            items = solve(model, task, [tokens for _, tokens in group], sampler, options.select, first_input=done)
+            boards = [tokens for _, tokens in group]
+            if sets is not None:
+                items = solve_sets(model, task, boards, sets, first_input=done)
+            else:
+                items = solve(model, task, boards, sampler, options.select, first_input=done)
             done += len(group)
             yield from zip((place for place, _ in group), items, strict=True)
 

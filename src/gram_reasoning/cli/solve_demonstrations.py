@@ -7,6 +7,7 @@ from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from gram_reasoning.cli.border import progress, write_lines
+from gram_reasoning.cli.sampling import SET_OPTIONS
 from gram_reasoning.errors import UserError, check
 from gram_reasoning.storage.files import WholeFile
 
@@ -34,8 +35,13 @@ def run(
     """Answer every question of every task read; returns the exit code."""
     from gram_reasoning.training.demonstrations import solve_episode
 
-    for name in ("picture", "trajectories"):
-        check(getattr(options, name) is None, f"--{name}", getattr(options, name), f"nothing for {task.name}")
+    for name in ("picture", "trajectories", "answers", *SET_OPTIONS):
+        check(
+            getattr(options, name) is None,
+            f"--{name.replace('_', '-')}",
+            getattr(options, name),
+            f"nothing for {task.name}",
+        )
     views = min(recipe.evaluation.views, task.augmentations) if options.views is None else options.views
     check(1 <= views <= task.augmentations, "--views", views, f"1 to {task.augmentations}")
     steps = STEPS if options.fit_steps is None else options.fit_steps

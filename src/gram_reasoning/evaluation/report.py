@@ -16,7 +16,8 @@ from gram_reasoning.tasks.text import Written
 WIDTH = 100  # of boards side by side
 
 
-def _render(table: Table) -> str:
+def rendered(table: Table) -> str:
+    """A table as text, as wide as its rows."""
     console = Console(width=240)  # as wide as its rows: a table is not cut
     with console.capture() as capture:
         console.print(table)
@@ -50,7 +51,7 @@ def evaluation_table(result: dict[str, Any]) -> str:
     for key, label in rows.items():
         if columns and all(key in result[column] for column in columns):
             table.add_row(label, *(f"{100 * result[column][key]:.1f}" for column in columns))
-    parts = [_render(table), *_further(result)]
+    parts = [rendered(table), *_further(result)]
     if "by_solutions" not in result:
         return "\n\n".join(parts)
     by = Table(box=None, pad_edge=False)
@@ -59,7 +60,7 @@ def evaluation_table(result: dict[str, Any]) -> str:
     for n, row in result["by_solutions"].items():
         numbers = (row["single_sample_accuracy"], row["coverage"], row["independent_ceiling"])
         by.add_row(n, str(row["inputs"]), *(f"{100 * number:.1f}" for number in numbers))
-    return "\n\n".join([*parts, _render(by)])
+    return "\n\n".join([*parts, rendered(by)])
 
 
 def _further(result: dict[str, Any]) -> list[str]:
@@ -83,7 +84,7 @@ def images_table(result: dict[str, Any]) -> str:
     for name, row in result["sets"].items():
         table.add_row(name, str(row["images"]), f"{row['inception_score']:.2f}", f"{row['frechet_distance']:.2f}")
     head = f"{result['checkpoint']}\nIS and FID by {result['features']}, FID to {result['reference']}"
-    return f"{head}\n{_render(table)}"
+    return f"{head}\n{rendered(table)}"
 
 
 Row = dict[str, float | None]
@@ -113,7 +114,7 @@ def runs_table(runs: dict[str, list[dict[str, Any]]], reach: float, groups: Sequ
         table.add_row(name, str(last["step"]), f"{last['seconds']:.0f}", *_percents(rows[name]), leak, first)
     for names in groups:
         table.add_row(_group_name(names), "", "", *_intervals([rows[name] for name in names]), "", "")
-    return _render(table)
+    return rendered(table)
 
 
 def _percents(row: Row) -> list[str]:
@@ -170,7 +171,7 @@ def evaluations_table(results: dict[str, dict[str, Any]], groups: Sequence[Seque
         table.add_row(name, inputs, str(result["samples"]), str(result["steps"]), *_percents(row))
     for names in groups:
         table.add_row(_group_name(names), "", "", "", *_intervals([rows[name] for name in names]))
-    return _render(table)
+    return rendered(table)
 
 
 def solved_text(task: Written, item: Solved, place: str, show_all: bool) -> str:
@@ -184,7 +185,10 @@ def solved_text(task: Written, item: Solved, place: str, show_all: bool) -> str:
         head = f"not solved: none of {item.samples} samples is a solution{exist}"
     else:
         of = "" if item.known_solutions is None else f" of {_number(task, item.known_solutions)}"
-        head = f"{len(found)}{of} solutions found, {valid} of {item.samples} samples valid, {item.steps} steps"
+        cost = f"{item.steps} steps" if item.spent is None else f"{item.spent} steps in all"
+        head = f"{len(found)}{of} solutions found, {valid} of {item.samples} samples valid, {cost}"
+        if item.complete is not None:
+            head += f"; by estimate {item.complete:.0%} of those the model has to give"
     listed = found if show_all else found[:1]
     blocks = [[*task.format(item.tokens).splitlines(), "input"]]
     blocks += [[*task.format(a.tokens).splitlines(), f"{a.votes} votes"] for a in listed]

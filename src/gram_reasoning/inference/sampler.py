@@ -12,18 +12,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from gram_reasoning import noise, trees
+from gram_reasoning import trees
 from gram_reasoning.config import EvalConfig
-from gram_reasoning.errors import UserError, check
-from gram_reasoning.models.base import Model, RecursiveModel, can_halt, probability
-from gram_reasoning.nn.distributions import gumbel
+from gram_reasoning.errors import check
+from gram_reasoning.inference.pool import ALL, Course, HaltBy
+from gram_reasoning.models.base import Model, can_halt
 from gram_reasoning.nn.precision import Precision, autocast
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.trees import Tree
-from gram_reasoning.types import Answer, Candidates
+from gram_reasoning.types import Candidates
 
 Decode = Literal["ancestral", "greedy", "beam"]
-ALL = slice(None)
 LOOK_EVERY = 4
 """Steps after which the host asks a GPU how many trajectories are left; on CPU asking costs nothing."""
 
@@ -38,7 +37,7 @@ class SamplerConfig:
     """Steps of each; of a recursive model also beyond the trained number."""
     halting: bool = False
     """A trajectory ends when it is sure of its answer (ACT); `steps` is then the budget."""
-    halt_by: Literal["confidence", "head"] = "confidence"
+    halt_by: HaltBy = "confidence"
     """How sure it is: what the decoder gives to all tokens of its answer together, or what the halt head says."""
     halt_at: float = 0.95
     """Probability above which it halts."""
@@ -66,6 +65,30 @@ class SamplerConfig:
         check(0 <= self.latent_noise < float("inf"), "--latent-noise", self.latent_noise, "a number from 0 on")
         hot = self.temperature is None or 0 < self.temperature < float("inf")
         check(hot, "--temperature", self.temperature, "a number above 0")
+
+    def course(
+        self,
+        model: Model,
+        inputs: Tensor,
+        first_input: int = 0,
+        counted: slice | None = ALL,
+        identity: Tensor | None = None,
+    ) -> Course:
+        """What the trajectories on `inputs` (M, L) int64 share, on the model's device."""
+        return Course(
+            model=as_asked(model, self),
+            own_steps=model.sampling_steps,
+            inputs=inputs,
+            seed=self.seed,
+            first_input=first_input,
+            random_start=self.random_start,
+            latent_noise=self.latent_noise,
+            draw_tokens=self.draw_tokens,
+            halt_by=self.halt_by,
+            halt_at=self.halt_at,
+            counted=counted,
+            identity=None if identity is None else identity.to(inputs.device),
+        )
 
     @classmethod
     def filled(
@@ -107,22 +130,11 @@ def sample(
         UserError: the model cannot run as asked for: so many steps, halting, another start, latent noise, drawn tokens,
             a setting that it does not heed; or nobody can say which tokens count when it halts by confidence.
     """
-    own, name = model.sampling_steps, type(model).__name__
-    check(model.goes_deeper or config.steps == own, "--steps", config.steps, f"{own}, all that {name} takes")
-    refines = isinstance(model, RecursiveModel)
-    check(refines or not config.halting, "--halting", True, f"nothing for {name}: it answers at its last step alone")
-    start = model.start_shape() if isinstance(model, RecursiveModel) else None
-    check(start is not None or not config.random_start, "--random-start", True, f"nothing for {name}: it has one start")
-    latent = isinstance(model, RecursiveModel) or not config.latent_noise
-    check(latent, "--latent-noise", config.latent_noise, f"nothing for {name}: it has no latent state")
-    unsure = config.halting and config.halt_by == "confidence" and counted is None
-    check(not unsure, "--halt-by", "confidence", "head, for a task whose answers differ in size")
-    model = as_asked(model, config)
-    device = next(model.parameters()).device
-    with autocast(device, config.precision):
-        identity = None if identity is None else identity.to(device)
-        inputs = inputs.to(device).long()
-        return _sample(model, inputs, config, first_input, tick, processes, identity, counted or ALL)
+    inputs = inputs.to(next(model.parameters()).device).long()
+    course = config.course(model, inputs, first_input, counted, identity)
+    course.check(config.steps, config.halting)
+    with autocast(inputs.device, config.precision):
+        return _sample(course, config, tick, processes)
 
 
 def as_asked(model: Model, config: SamplerConfig) -> Model:
@@ -135,15 +147,9 @@ def as_asked(model: Model, config: SamplerConfig) -> Model:
 
 
 def _sample(
-    model: Model,
-    inputs: Tensor,
-    config: SamplerConfig,
-    first_input: int,
-    tick: Callable[[int, int], None],
-    processes: Processes,
-    identity: Tensor | None,
-    counted: slice,
+    course: Course, config: SamplerConfig, tick: Callable[[int, int], None], processes: Processes
 ) -> Candidates:
+    model, inputs = course.model, course.inputs
     device = inputs.device
     N, everyone = config.samples, len(inputs) * config.samples
     side = model.side_by_side  # trajectories that stay side by side, in the pool and among processes
@@ -160,46 +166,28 @@ def _sample(
     steps = torch.zeros(rows, dtype=torch.int64, device=device)
     stored = model.initial_state(rows)
 
-    def start(trajectory: Tensor) -> Tree:
-        if not config.random_start:
-            return stored
-        assert isinstance(model, RecursiveModel)
-        shape = model.start_shape()
-        assert shape is not None
-        number = own.start + trajectory
-        keys = noise.keys(config.seed, "start", first_input + number // N, number % N)
-        return model.initial_state(len(trajectory), noise.normal(keys, shape))
+    def place(trajectory: Tensor) -> tuple[Tensor, Tensor]:
+        """Its input and its number there; an empty place repeats the last."""
+        number = own.start + trajectory.clamp(max=total - 1)
+        return number // N, number % N
 
-    def context_of(trajectory: Tensor) -> Tensor:
-        row = (own.start + trajectory.clamp(max=total - 1)) // N  # an empty place repeats the last
-        return model.encode(inputs[row], None if identity is None else identity[row])
+    def context_of(trajectory: Tensor) -> Tree:
+        return course.context(place(trajectory)[0])
 
-    def sureness(answer: Answer) -> Tensor:
-        if config.halt_by == "head":
-            if answer.halt is None:
-                raise UserError("--halt-by: got 'head', expected confidence, for a model without a halt head")
-            return answer.halt
-        assert answer.logits is not None
-        return probability(answer.logits[:, counted])
-
-    state = start(trajectory)
+    state = course.start(*place(trajectory), stored)
     context = context_of(trajectory)
     turn = 0
     while rows:
-        number = own.start + trajectory
-        here = (first_input + number // N, number % N, steps)
-        if config.latent_noise:
-            state = _shaken(state, config, here)
-        keys = noise.keys(config.seed, "sample", *here)
-        state = model.step(context, state, noise.normal(keys, model.step_noise_shape()), steps)
+        here = (*place(trajectory), steps)
+        state = course.step(context, state, *here)
         steps, turn = steps + 1, turn + 1
         if not config.halting and turn % config.steps:
             continue  # all began together, so nobody is done
-        answer, done = model.answer(state), steps >= config.steps
+        answer, done = course.answer(state, *here), steps >= config.steps
         if config.halting:
-            done = done | (sureness(answer) > config.halt_at)
+            done = done | (course.sureness(answer) > config.halt_at)
         finished = torch.where(done, trajectory, total)  # the others write into the bin
-        answers[finished] = _drawn(answer, config, here) if config.draw_tokens else answer.tokens
+        answers[finished] = answer.tokens
         if halts is not None and answer.halt is not None:
             halts[finished] = answer.halt
         values[finished] = answer.value
@@ -208,7 +196,7 @@ def _sample(
         trajectory = torch.where(done, started + done.cumsum(0) - 1, trajectory).clamp(max=total)
         started = started + done.sum()
         steps = torch.where(done, 0, steps)
-        state = trees.where(done, start(trajectory), state)
+        state = trees.where(done, course.start(*place(trajectory), stored), state)
         if device.type != "cpu" and config.halting and turn % LOOK_EVERY:
             context = context_of(trajectory)
             continue
@@ -232,21 +220,3 @@ def _sample(
 def _times(part: slice, factor: int) -> slice:
     """The things of a part of groups of so many things."""
     return slice(part.start * factor, part.stop * factor)
-
-
-def _shaken(state: Tree, config: SamplerConfig, here: tuple[Tensor, ...]) -> Tree:
-    """The state with noise of its own on every tensor of it."""
-    moved = {
-        name: tensor
-        + config.latent_noise * noise.normal(noise.keys(config.seed, f"latent {name}", *here), tensor.shape[1:])
-        for name, tensor in trees.named(state).items()
-    }
-    return trees.rebuilt(state, moved)
-
-
-def _drawn(answer: Answer, config: SamplerConfig, here: tuple[Tensor, ...]) -> Tensor:
-    """Tokens drawn by their probabilities (B, L): the largest of ln p plus Gumbel noise."""
-    if answer.logits is None:
-        raise UserError("--draw-tokens: expected a model whose answer is decoded from logits")
-    normal = noise.normal(noise.keys(config.seed, "tokens", *here), answer.logits.shape[1:])
-    return (answer.logits + gumbel(normal.double())).argmax(-1)

@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 
 from gram_reasoning.errors import UserError
+from gram_reasoning.inference.answer_set import answer_sets
 from gram_reasoning.inference.sampler import SamplerConfig, sample
+from gram_reasoning.inference.search import complete
 from gram_reasoning.inference.select import RankedAnswer, Rule, check_rule, in_standard_form, rank, scores
+from gram_reasoning.inference.set_config import SetConfig
 from gram_reasoning.models.base import Model
 from gram_reasoning.tasks.text import Written
 
@@ -39,7 +42,11 @@ class Solved:
     answers: tuple[Answer, ...]
     samples: int
     steps: int
-    known_solutions: int | None
+    spent: int | None = None
+    """Supervision steps that a set took; None where `samples` trajectories took `steps` each."""
+    complete: float | None = None
+    """The estimated share that the solutions found are of all that the model has to give; None without a set."""
+    known_solutions: int | None = None
     """As many as the exact solver counted (see Task.count_limit); None where nothing can count."""
 
     @property
@@ -50,7 +57,7 @@ class Solved:
     @property
     def miss(self) -> Answer | None:
         """The best answer where none is a solution; None where one is, or where no solution exists."""
-        return self.answers[0] if self.known_solutions != 0 and not self.solutions else None
+        return self.answers[0] if self.answers and self.known_solutions != 0 and not self.solutions else None
 
     def to_json(self) -> dict[str, Any]:
         """The object that `gram solve --json` writes on one line."""
@@ -62,6 +69,7 @@ class Solved:
             ],
             "samples": self.samples,
             "steps": self.steps,
+            **({} if self.complete is None else {"spent": self.spent, "complete": round(self.complete, 4)}),
             "known_solutions": self.known_solutions,
         }
 
@@ -99,7 +107,36 @@ def solve(
             )
 
 
+def solve_sets(
+    model: Model, task: Written, inputs: Sequence[Tensor], config: SetConfig, first_input: int = 0
+) -> Iterator[Solved]:
+    """Yield a set of answers for each input (L,), at most `config.answers` for at most `config.budget` steps.
+
+    Each set is fixed before its answers are verified here, unless the rules were asked to choose.
+
+    Args:
+        first_input: number of the first input, which keys its noise.
+    """
+    found = answer_sets(model, task, torch.stack(list(inputs)), config, first_input)
+    for tokens, one in zip(inputs, found, strict=True):
+        ranked = [RankedAnswer(h.answer, h.votes, h.scores[config.score], h.first) for h in one.answers]
+        answers = _verified(task, tokens, ranked)
+        right = {a.tokens for a in answers if a.verified}
+        yield Solved(
+            input=task.compact(tokens.tolist()),
+            tokens=tuple(tokens.tolist()),
+            answers=answers,
+            samples=len(one.ended),
+            steps=config.sampler.steps,
+            spent=one.spent,
+            complete=complete([e for e in one.ended if e.answer in right]),
+            known_solutions=task.count_solutions(tokens.tolist()),
+        )
+
+
 def _verified(task: Written, tokens: Tensor, ranked: list[RankedAnswer]) -> tuple[Answer, ...]:
+    if not ranked:
+        return ()
     answers = torch.tensor([a.answer for a in ranked])
     reward = task.reward(answers, tokens.expand_as(answers))
     if reward is None:

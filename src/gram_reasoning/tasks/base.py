@@ -128,6 +128,9 @@ class Task(ABC):
     units: Sequence[Kind] = ()
     """Kinds of groups of positions that the rules are about, such as the rows and the columns; built into a model with
     `model.token_mixer` "units"."""
+    open_token: int | None = None
+    """What an input holds where its answer is still open, if it is written in the tokens of its answers: an input with
+    a token of an answer put there is an input again. None if inputs and answers are written differently."""
     held_out: tuple[str, ...] = ("validation", "test")
     """Splits that share no input with the training split, and none with each other."""
 

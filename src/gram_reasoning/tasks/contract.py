@@ -136,6 +136,23 @@ def _standard_form(task: Task, sample: Sample) -> str | None:
     return None
 
 
+def _open_cells(task: Task, sample: Sample) -> str | None:
+    """Where it is not open, an input holds what its solutions hold; with one more cell filled in they stay right."""
+    if task.open_token is None:
+        return None
+    is_open = sample.inputs == task.open_token
+    given = ~is_open[:, None] & (sample.inputs[:, None] != sample.solutions)
+    if bad := first(given.any(2)):
+        return f"{sample.name(bad[0])} holds other tokens than {text_of(task, sample.solutions[bad])}, its solution"
+    orders = noise.permutation(sample.keys("open cells"), task.length)
+    cell = orders.where(is_open, -1).argmax(1)
+    filled = sample.inputs.scatter(1, cell[:, None], sample.solutions[:, 0].gather(1, cell[:, None]))
+    reward = task.reward(sample.solutions[:, 0], torch.where(is_open.any(1)[:, None], filled, sample.inputs))
+    if reward is not None and (bad := first(reward != 1)):
+        return f"a solution of {sample.name(bad[0])} is not right with one of its tokens filled in"
+    return None
+
+
 def _augmentation(task: Task, sample: Sample) -> str | None:
     """`augment` depends on the key alone, and keeps right answers and standard form."""
     keys = sample.keys("augment")
@@ -227,6 +244,7 @@ PROMISES: dict[str, Callable[[Task, Sample], str | None]] = {
     "known solutions": _solutions,
     "number of solutions": _count,
     "standard form": _standard_form,
+    "open cells": _open_cells,
     "augmentation": _augmentation,
     "identities": _identities,
     "text": _text_comes_back,

@@ -52,6 +52,7 @@ class NQueens(HeldOutTask, BoardText):
     name = "nqueens"
     vocab = 3
     symbols = ("?", "._", "Qq")
+    open_token = EMPTY
 
     def __init__(self, config: NQueensConfig) -> None:
         super().__init__(config)

@@ -111,6 +111,7 @@ class Sudoku(SudokuBoards, SourcedTask, Text):
     name = "sudoku"
     hub = "sapientinc/sudoku-extreme"
     count_limit = COUNT_LIMIT
+    open_token = BLANK
 
     def __init__(self, config: SudokuConfig) -> None:
         super().__init__(config)
