@@ -14,8 +14,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from torch import Tensor
-
 from gram_reasoning.build import load_config, load_model, model_folder
 from gram_reasoning.config import Recipe
 from gram_reasoning.errors import UserError, check
@@ -64,7 +62,7 @@ class Solver:
 
     def solve(
         self,
-        puzzle: str,
+        puzzle: Any,
         *,
         samples: int | None = None,
         steps: int | None = None,
@@ -77,7 +75,7 @@ class Solver:
         chunk: int = 512,
         seed: int = 0,
     ) -> Solved:
-        """What the model finds for one input, written as `gram solve` reads it; options as in `solve_many`."""
+        """What the model finds for one input; what that may be, and the options, say `solve_many`."""
         [solved] = self.solve_many(
             [puzzle],
             samples=samples,
@@ -95,7 +93,7 @@ class Solver:
 
     def solve_many(
         self,
-        puzzles: Iterable[str],
+        puzzles: Iterable[Any],
         *,
         samples: int | None = None,
         steps: int | None = None,
@@ -111,7 +109,8 @@ class Solver:
         """Yield what the model finds for each input: every distinct answer, best first, checked against the rules.
 
         Args:
-            puzzles: one input each, taken 64 at a time.
+            puzzles: one input each, taken 64 at a time: text as `gram solve` reads it, nested lists, a numpy array or a
+                tensor (rows of cells, 0 or None where open; of a graph its edges, or its matrix).
             samples: trajectories for each input; the default is the recipe's.
             steps: supervision steps of each; the default is as many as in training.
             halting: a trajectory ends when it is sure of its answer; `steps` is then the budget.
@@ -149,7 +148,7 @@ class Solver:
         if not isinstance(task, Text):
             raise lacks(task, Text, "solve")
         while part := list(islice(source, GROUP)):
-            inputs = [_read(task, puzzle, number) for number, puzzle in enumerate(part, done + 1)]
+            inputs = [task.read_value(puzzle, f"input {number}") for number, puzzle in enumerate(part, done + 1)]
             yield from solve(self.model, task, inputs, sampler, select, first_input=done)
             done += len(part)
 
@@ -176,13 +175,6 @@ class Solver:
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(Path(folder) / "model", evaluations)
             return hub.send(Path(folder) / "model", name, private)
-
-
-def _read(task: Text, puzzle: str, number: int) -> Tensor:
-    found = task.parse(puzzle, f"input {number}")
-    if len(found) > 1:
-        raise UserError(f"input {number}: {len(found)} inputs in one text, expected one")
-    return found[0][1]
 
 
 def load(name: str | Path, device: str = "auto") -> Solver:

@@ -1,7 +1,7 @@
 """Solve inputs with a model and check every answer against the rules."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.inference.select import RankedAnswer, Rule, in_standard_form, rank
 from gram_reasoning.models.base import Model
-from gram_reasoning.tasks.text import Written
+from gram_reasoning.tasks.text import Puzzle, Written
 
 FILL = 4
 """Inputs are sampled together until their trajectories would fill the pool so many times."""
@@ -39,6 +39,8 @@ class Solved:
     answers: tuple[Answer, ...]
     samples: int
     steps: int
+    writer: Written = field(repr=False, compare=False)
+    """Writes the input and its answers, in the numbers of their author."""
     known_solutions: int | None
     """As many as the exact solver counted (see Task.count_limit); None where nothing can count."""
 
@@ -69,12 +71,12 @@ class Solved:
 def solve(
     model: Model,
     task: Written,
-    inputs: Sequence[Tensor],
+    puzzles: Sequence[Puzzle],
     config: SamplerConfig,
     rule: Rule = "majority",
     first_input: int = 0,
 ) -> Iterator[Solved]:
-    """Yield what the model finds for each input (L,).
+    """Yield what the model finds for each input.
 
     Answers come from the model alone: the rules verify them, and the exact solver only counts what exists.
 
@@ -82,18 +84,21 @@ def solve(
         first_input: number of the first input, which keys its noise (see `sample`).
     """
     together = max(1, config.chunk * FILL // config.samples)
-    for start in range(0, len(inputs), together):
-        part = torch.stack(list(inputs[start : start + together]))
+    for start in range(0, len(puzzles), together):
+        chosen = puzzles[start : start + together]
+        part = torch.stack([puzzle.tokens for puzzle in chosen])
         candidates = sample(model, part, config, first_input + start, counted=task.counted)
         candidates = in_standard_form(task, part, candidates)
-        for tokens, answers, values in zip(part, candidates.answers.cpu(), candidates.values.cpu(), strict=True):
+        found = zip(chosen, part, candidates.answers.cpu(), candidates.values.cpu(), strict=True)
+        for puzzle, tokens, answers, values in found:
             ranked = rank(answers, values, rule)
             yield Solved(
-                input=task.compact(tokens.tolist()),
+                input=puzzle.writer.compact(tokens.tolist()),
                 tokens=tuple(tokens.tolist()),
                 answers=_verified(task, tokens, ranked),
                 samples=config.samples,
                 steps=config.steps,
+                writer=puzzle.writer,
                 known_solutions=task.count_solutions(tokens.tolist()),
             )
 
