@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from gram_reasoning.errors import UserError
+from gram_reasoning.errors import Ambiguous, UserError
 from gram_reasoning.tasks.forms import begins_value, depth_of
 
 if TYPE_CHECKING:
@@ -40,13 +40,18 @@ def _is_comment(text: str) -> bool:
 
 
 def fitting(lines: list[str], where: str) -> tuple[list[str], list[str]]:
-    """The tasks that read the first input of these lines, each with its size, and those whose shape it has."""
+    """The tasks that read the first input of these lines, and those whose shape it has.
+
+    Raises:
+        Ambiguous: one task finds two readings, and no other reads it.
+    """
     from gram_reasoning.build import TASKS
     from gram_reasoning.tasks.configs import KINDS
     from gram_reasoning.tasks.demonstrations import DemonstrationText
     from gram_reasoning.tasks.text import Text
 
     read, shaped = [], []
+    ambiguous: Ambiguous | None = None
     for name, kind in TASKS.items():
         try:
             if issubclass(kind, DemonstrationText):
@@ -58,8 +63,12 @@ def fitting(lines: list[str], where: str) -> tuple[list[str], list[str]]:
                 shaped.append(name)
                 task.read_one(block, where)
                 read.append(name)
+        except Ambiguous as error:
+            ambiguous = error
         except UserError:  # another task's input
             continue
+    if ambiguous is not None and not read:
+        raise ambiguous
     return read, shaped
 
 
@@ -89,7 +98,12 @@ def task_of(lines: Iterator[str], where: str) -> tuple[str, Iterator[str]]:
 
 def told(error: UserError, block: "Block", where: str, own: str) -> UserError:
     """The same error, with the other tasks that would read the input."""
-    others = [name for name in fitting([line for _, line in block], where)[0] if name != own]
+    if isinstance(error, Ambiguous):
+        return error
+    try:
+        others = [name for name in fitting([line for _, line in block], where)[0] if name != own]
+    except Ambiguous:
+        return error
     if not others:
         return error
     return UserError(f"{error}; it looks like {' or '.join(others)}, which --task {others[0]} takes")

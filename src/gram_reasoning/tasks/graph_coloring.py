@@ -22,7 +22,7 @@ from gram_reasoning.tasks.base import PAD, Problems
 from gram_reasoning.tasks.configs import GraphColoringConfig
 from gram_reasoning.tasks.graph_text import read_graph, spell, without_gaps
 from gram_reasoning.tasks.splits import HeldOutTask, hashed
-from gram_reasoning.tasks.text import Block, Text, Written
+from gram_reasoning.tasks.text import Block, Puzzle, Text, Written
 
 NO_EDGE, EDGE, FIRST_COLOR = 1, 2, 3
 
@@ -145,8 +145,12 @@ class GraphColoring(HeldOutTask, Text):
             found = np.concatenate([found, both[keep][some]])
             proper = np.concatenate([proper.reshape(-1, fits.shape[1]), fits[some]])
         found, proper = found[:wanted], proper[:wanted]
-        inputs = np.full((wanted, self.length), PAD, np.uint8)
-        inputs[:, self._edge_places] = np.where(found, EDGE, NO_EDGE)
+        return self._with_colorings(found, proper)
+
+    def _with_colorings(self, graphs: np.ndarray, proper: np.ndarray) -> Problems:
+        """Graphs (G, E) bool with all their colourings: which of all_partitions are proper (G, number)."""
+        inputs = np.full((len(graphs), self.length), PAD, np.uint8)
+        inputs[:, self._edge_places] = np.where(graphs, EDGE, NO_EDGE)
         colors = all_partitions(self.vertices, self.config.colors)
         solutions = np.full((len(colors), self.length), PAD, np.uint8)
         solutions[:, self._color_places] = FIRST_COLOR + colors
@@ -225,6 +229,14 @@ class GraphColoring(HeldOutTask, Text):
         tokens = torch.full((self.length,), PAD)
         tokens[self._color_places] = torch.tensor([FIRST_COLOR + kinds.index(name) for name in names])
         return tokens
+
+    def problems_of(self, puzzles: Sequence[Puzzle], where: str) -> Problems:
+        graphs = np.stack([puzzle.tokens[self._edge_places].numpy() == EDGE for puzzle in puzzles])
+        proper = self._proper(graphs)
+        if not proper.any(1).all():
+            place = puzzles[int(proper.any(1).argmin())].place
+            raise UserError(f"{place}: no colouring exists, expected a graph that has one")
+        return self._with_colorings(graphs, proper)
 
     def writer(self, lines: Block, where: str) -> Written:
         own = copy.copy(self)

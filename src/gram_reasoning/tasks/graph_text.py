@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gram_reasoning.errors import UserError
+from gram_reasoning.errors import Ambiguous, UserError
 from gram_reasoning.tasks.forms import Block, is_list, whole
 
 Place = tuple[str, str]
@@ -72,7 +72,7 @@ def _read_edges(lines: list[Place]) -> Graph:
     if any(len(row) > 3 for row in rows) or any(len(row) == 1 for row in rows):
         return _graph(rows, lines)
     a, b, c = _numbers(line, place, (3,), wanted)
-    raise UserError(
+    raise Ambiguous(
         f"{place}: {line[:40]!r} may be an edge {a} {b} of weight {c}, or the neighbours {b} and {c} of {a}; expected "
         f"{a} {b} for the edge, or {a}: {b} {c} for the neighbours"
     )
@@ -94,7 +94,7 @@ def _without_header(rows: list[list[int]], lines: list[Place]) -> list[list[int]
     if vertices == count:  # an edge joins two vertices
         last = vertices if lowest > 0 else vertices - 1
         return [[last], *edges]  # there are as many vertices, whether edges name them or not
-    raise UserError(
+    raise Ambiguous(
         f"{lines[0][0]}: {lines[0][1][:40]!r} may be a header of {vertices} vertices and {count} edges, or an edge; "
         f"expected `p edge {vertices} {count}` with lines `e A B` for the header, or this edge below another"
     )
@@ -144,7 +144,7 @@ def _read_dimacs(lines: list[Place]) -> Graph:
 def _numbers(line: str, place: str, count: tuple[int, ...] | None, expected: str) -> list[int]:
     """The numbers of a line, as many as one of `count`; what an edge weighs or carries in braces is no vertex."""
     bare = re.sub(r"\s*\{[^{}]*\}$|(?<=[0-9])\s+[0-9]*\.[0-9]+$", "", line.strip())
-    words = re.split(r"[\s,;]+|(?<=\d)-+(?=\d)", bare)
+    words = re.split(r" *[,;\t] *| +|(?<=\d)-+(?=\d)", bare)
     if (count and len(words) not in count) or not all(re.fullmatch(r"[0-9]{1,9}", word) for word in words):
         raise UserError(f"{place}: {line[:40]!r}, expected {expected}")
     return [int(word) for word in words]

@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gram_reasoning.errors import UserError
+from gram_reasoning.errors import Ambiguous, UserError
 from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.configs import NQueensConfig
 from gram_reasoning.tasks.forms import is_list, whole
+from gram_reasoning.tasks.prepared import with_all_solutions
 from gram_reasoning.tasks.splits import HeldOutTask
-from gram_reasoning.tasks.text import Block, BoardText
+from gram_reasoning.tasks.text import Block, BoardText, Puzzle
 
 EMPTY, QUEEN = 1, 2
 
@@ -146,7 +147,7 @@ class NQueens(HeldOutTask, BoardText):
         """A list of numbers has the column of each row's queen."""
         if is_list(value) and value and all(cell is None or whole(cell) is not None or cell == "." for cell in value):
             if 0 in value:
-                raise UserError(
+                raise Ambiguous(
                     f"{place}: a column 0, which may be the first one counted from 0 or an open row; expected columns "
                     "counted from 1, and None or null for an open row"
                 )
@@ -159,6 +160,17 @@ class NQueens(HeldOutTask, BoardText):
         if len(lines) == 1 and "," in first and "/" not in first:
             return self._peaceful(self._from_columns(first.split(","), place), place)
         return self._peaceful(super().read_one([(n, line.replace(",", " ")) for n, line in lines], where), place)
+
+    def problems_of(self, puzzles: Sequence[Puzzle], where: str) -> Problems:
+        found = []
+        for puzzle in puzzles:
+            placed = (puzzle.tokens.view(self.size, self.size) == QUEEN).int()
+            given = placed.argmax(1).where(placed.any(1), -1)
+            found.append(np.array(list(_complete(tuple(given.tolist()))), dtype=np.int8).reshape(-1, self.size))
+            if len(found[-1]) == 0:
+                raise UserError(f"{puzzle.place}: no solution exists, expected a board that has one")
+        inputs = torch.stack([puzzle.tokens for puzzle in puzzles]).to(torch.uint8)
+        return with_all_solutions(inputs, [torch.from_numpy(_boards(columns)) for columns in found], complete=True)
 
     @classmethod
     def model_name(cls, lines: Block, where: str) -> str:

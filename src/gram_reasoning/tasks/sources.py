@@ -15,7 +15,7 @@ from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.forms import Block
 from gram_reasoning.tasks.prepared import file_sha256, prepared
 from gram_reasoning.tasks.splits import hashed, row_codes
-from gram_reasoning.tasks.text import Text
+from gram_reasoning.tasks.text import Puzzle, Text
 
 
 class SourcedTask(Text):
@@ -47,6 +47,11 @@ class SourcedTask(Text):
         answers = self._read_all([entry.answer for entry in entries if entry.answer], path, "answer")
         self.check_answers(questions, answers, numbers, path)
         return questions, answers
+
+    def problems_of(self, puzzles: Sequence[Puzzle], where: str) -> Problems:
+        answers = [puzzle.answer for puzzle in puzzles if puzzle.answer is not None]
+        given = self.as_rows(torch.stack(answers)) if len(answers) == len(puzzles) else None
+        return self.solved(self.as_rows(torch.stack([puzzle.tokens for puzzle in puzzles])), given, where)
 
     def _read_all(self, blocks: list[Block], path: Path, what: str) -> np.ndarray:
         """Many boards at once, where each is a line of all cells; else one after the other."""

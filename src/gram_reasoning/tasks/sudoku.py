@@ -232,4 +232,5 @@ class Sudoku(SudokuBoards, SourcedTask):
 
     @classmethod
     def sized(cls, lines: Block, where: str) -> Self:
-        return cls(SudokuConfig(size=sudoku_text.side_of(lines, where)))
+        size = sudoku_text.side_of(lines, where)
+        return cls(SudokuConfig(size=size, train="generated", test="generated", test_puzzles=1))

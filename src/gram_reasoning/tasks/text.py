@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gram_reasoning.errors import UserError
-from gram_reasoning.tasks.base import PAD, Task
+from gram_reasoning.tasks.base import PAD, Problems, Task
 from gram_reasoning.tasks.configs import KINDS
 from gram_reasoning.tasks.forms import (
     ANSWER,
@@ -195,6 +195,22 @@ class Text(Blocks):
                 raise UserError(f"{where}: {len(found)} inputs in one text, expected one")
             return found[0]
         return self.read_entry(self.entry_of(_plain(value), 1, where), where)
+
+    def problems_of(self, puzzles: Sequence[Puzzle], where: str) -> Problems:
+        """Inputs that were read as problems, to judge a model on: with all their solutions where a task finds them.
+
+        Else with the answers that came with them, if all have one; without answers no solution is known.
+
+        Raises:
+            UserError: an input has no solution.
+        """
+        del where
+        inputs = torch.stack([puzzle.tokens for puzzle in puzzles]).to(torch.uint8)
+        answers = [puzzle.answer for puzzle in puzzles if puzzle.answer is not None]
+        if len(answers) == len(puzzles):
+            return Problems.of_pairs(inputs, torch.stack(answers).to(torch.uint8), complete=False)
+        none = torch.zeros(len(puzzles), dtype=torch.int64)
+        return Problems(inputs, inputs[:0], none[:0], none, none, complete=False)
 
     @classmethod
     def blocks(cls, lines: Iterable[str], where: str) -> Iterator[Block]:
