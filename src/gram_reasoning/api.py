@@ -14,8 +14,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
-from torch import Tensor
-
 from gram_reasoning.build import load_config, load_model, model_folder
 from gram_reasoning.config import Recipe
 from gram_reasoning.errors import UserError, check
@@ -30,7 +28,7 @@ from gram_reasoning.nn.precision import Precision
 from gram_reasoning.processes import choose_device
 from gram_reasoning.storage import checkpoint, hub
 from gram_reasoning.tasks.base import Task, lacks
-from gram_reasoning.tasks.text import Text
+from gram_reasoning.tasks.text import Puzzle, Text
 
 __all__ = ["Answer", "Solved", "Solver", "load"]
 
@@ -65,7 +63,7 @@ class Solver:
 
     def solve(
         self,
-        puzzle: str,
+        puzzle: Any,
         *,
         samples: int | None = None,
         steps: int | None = None,
@@ -82,7 +80,7 @@ class Solver:
         chunk: int = 512,
         seed: int = 0,
     ) -> Solved:
-        """What the model finds for one input, written as `gram solve` reads it; options as in `solve_many`."""
+        """What the model finds for one input; what that may be, and the options, say `solve_many`."""
         [solved] = self.solve_many(
             [puzzle],
             samples=samples,
@@ -104,7 +102,7 @@ class Solver:
 
     def solve_many(
         self,
-        puzzles: Iterable[str],
+        puzzles: Iterable[Any],
         *,
         samples: int | None = None,
         steps: int | None = None,
@@ -124,7 +122,8 @@ class Solver:
         """Yield what the model finds for each input: every distinct answer, best first, checked against the rules.
 
         Args:
-            puzzles: one input each, taken 64 at a time.
+            puzzles: one input each, taken 64 at a time: text as `gram solve` reads it, nested lists, a numpy array or a
+                tensor (rows of cells, 0 or None where open; of a graph its edges, or its matrix).
             samples: trajectories for each input; the default is the recipe's.
             steps: supervision steps of each; the default is as many as in training.
             halting: a trajectory ends when it is sure of its answer; `steps` is then the budget.
@@ -172,7 +171,7 @@ class Solver:
 
     def answer_sets(
         self,
-        puzzles: Iterable[str],
+        puzzles: Iterable[Any],
         *,
         answers: int = 20,
         budget: int = 320,
@@ -194,7 +193,7 @@ class Solver:
         """Yield a set of distinct answers to each input, for at most `budget` supervision steps over all trajectories.
 
         Args:
-            puzzles: one input each, taken 64 at a time.
+            puzzles: as `solve_many` takes them.
             answers: most answers of an input.
             choose: by the "model" alone, verified only then; or "verified" by the rules as the trajectories go.
             score: what the model ranks its answers by: "votes", "product", "margin" or "lprm".
@@ -231,13 +230,14 @@ class Solver:
         for task, inputs, done in self._groups(puzzles, "answer_sets"):
             yield from solve_sets(self.model, task, inputs, config, first_input=done)
 
-    def _groups(self, puzzles: Iterable[str], asked: str) -> Iterator[tuple[Text, list[Tensor], int]]:
+    def _groups(self, puzzles: Iterable[Any], asked: str) -> Iterator[tuple[Text, list[Puzzle], int]]:
         """The task, inputs that are solved together, and how many came before them."""
         task, done, source = self.task, 0, iter(puzzles)
         if not isinstance(task, Text):
             raise lacks(task, Text, asked)
         while part := list(islice(source, GROUP)):
-            yield task, [_read(task, puzzle, number) for number, puzzle in enumerate(part, done + 1)], done
+            read = [task.read_value(puzzle, f"input {number}") for number, puzzle in enumerate(part, done + 1)]
+            yield task, read, done
             done += len(part)
 
     def save_pretrained(
@@ -263,13 +263,6 @@ class Solver:
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(Path(folder) / "model", evaluations)
             return hub.send(Path(folder) / "model", name, private)
-
-
-def _read(task: Text, puzzle: str, number: int) -> Tensor:
-    found = task.parse(puzzle, f"input {number}")
-    if len(found) > 1:
-        raise UserError(f"input {number}: {len(found)} inputs in one text, expected one")
-    return found[0][1]
 
 
 def load(name: str | Path, device: str = "auto") -> Solver:

@@ -12,6 +12,10 @@ class UserError(ValueError):
         super().__init__(one_line(message))  # what a user typed may hold line ends and control characters
 
 
+class Ambiguous(UserError):
+    """Input with two readings, both named: it is refused rather than guessed."""
+
+
 def one_line(message: str) -> str:
     """The same with escapes in place of line ends and control characters."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)

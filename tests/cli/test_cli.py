@@ -471,9 +471,12 @@ def test_train_into_the_folder_where_it_is_called(tmp_path: Path, monkeypatch: p
     ("arguments", "message"),
     [
         ([""], "the argument: empty"),
-        (["......./..."], "no model for nqueens2"),
+        (["......./..."], "2 rows: no task reads this"),
         (["......../......../......../......../......../......../......../......"], "row 8: 6 cells, expected 8"),
-        (["........./........./........./........./........./........./........./........./........."], "nqueens9"),
+        (
+            ["........./........./........./........./........./........./........./........./........."],
+            "nqueens or of sudoku",
+        ),
         ([EMPTY, "--json", "/nowhere/x.jsonl"], "/nowhere"),
         ([EMPTY, "--picture", "x.xyz"], "no picture format"),
         ([EMPTY, "--threads", "0"], "--threads"),

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gram_reasoning.cli.reading import LONGEST_LINE, in_groups, open_puzzle
+from gram_reasoning.cli.reading import in_groups, open_puzzle
 from gram_reasoning.errors import UserError
+from gram_reasoning.storage.lines import LONGEST_LINE
 
 
 def test_a_pipe_is_read_line_by_line(tmp_path: Path):

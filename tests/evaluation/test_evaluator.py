@@ -16,7 +16,7 @@ from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.inference.select import Rule
 from gram_reasoning.inference.solve import solve
 from gram_reasoning.tasks.graph_coloring import EDGE, FIRST_COLOR
-from gram_reasoning.tasks.text import Written
+from gram_reasoning.tasks.text import Puzzle, Written
 from helpers import debug_recipe, make_trainer
 from oracles import coloring, nqueens
 
@@ -46,7 +46,8 @@ def test_answers_that_differ_by_names_of_colours_count_once(tmp_path: Path):
     result = evaluate(run.model, run.task, problems, config)
     assert result["macro"]["coverage"] == pytest.approx(np.mean(shares))
     assert isinstance(run.task, Written)
-    for item in solve(run.model, run.task, list(problems.inputs.long()), config):
+    graphs = [Puzzle("graph", tokens, None, run.task) for tokens in problems.inputs.long()]
+    for item in solve(run.model, run.task, graphs, config):
         colours = [[token - FIRST_COLOR for token in answer.tokens[:4]] for answer in item.solutions]
         assert len({coloring.classes(one) for one in colours}) == len(item.solutions)
         assert sum(answer.votes for answer in item.answers) == SAMPLES

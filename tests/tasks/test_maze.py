@@ -244,16 +244,16 @@ def test_files(files: dict[str, Path]):
 
 OPEN = "S" + " " * 62 + "G"
 BAD_FILES = [
-    ("", "no input found"),
+    ("", "no puzzles"),
     ("S..\n..G\n...", "a maze of 3 rows, expected 8"),
-    ("question\n" + " " * 63, "line 2: a maze of 63 cells, expected 64"),
+    ("question\n" + " " * 63, "line 2: 63 squares, expected 64"),
     ("question\n" + OPEN[:-1] + "X", "line 2, cell 64: 'X', expected one of"),
     ("question\n" + OPEN[:-1] + "é", "line 2, cell 64: 'é', expected one of"),
     ("question\n" + OPEN[:-1] + " ", "line 2: no G"),
     ("question\n" + OPEN + "\n" + OPEN[:-2] + "GG", "line 3: row 8, column 7 and row 8, column 8 both hold G"),
     ("question\n" + "S" + " " * 54 + "#" + " " * 6 + "#G", "line 2: no way leads from S to G"),
     ("question,answer\n" + f"{OPEN},{OPEN}", "line 2: the answer is no shortest path"),
-    ("question,answer\n" + f"{OPEN},a", "line 2: a answer of 1 cells"),
+    ("question,answer\n" + f"{OPEN},a", "line 2: 1 squares, expected 64"),
 ]
 
 
@@ -334,7 +334,7 @@ BAD_MAZES = [
     ("S  \n   ", "a maze of 2 rows, expected 3"),
     ("S# /## /  G", "no way leads from S (row 1, column 1) to G (row 3, column 3), expected one"),
     ("S" * 65, "65 squares, expected as many rows as columns"),
-    ("S,G,x", "a maze of 1 rows"),
+    ("S,G,x", "5 squares, expected 9"),
 ]
 
 

@@ -255,13 +255,13 @@ def test_puzzles_with_several_solutions(files: dict[str, Path]):
 BAD_FILES = [
     ("", "no puzzles"),
     ("# nothing\n", "no puzzles"),
-    ("123\n", "line 1: a puzzle of 3 cells, expected 81"),
+    ("123\n", "line 1: 3 cells, expected 81"),
     ("." * 80 + "x\n", "line 1, cell 81: 'x'"),
     ("." * 80 + "é\n", "line 1, cell 81: 'é'"),
     ("11" + "." * 79 + "\n", "has no solution"),
     ("source,question,answer\n", "no puzzles, expected rows after the header"),
     ("source,question,answer\na,b\n", "line 2: 2 fields, expected 3"),
-    ("question,answer\n" + "." * 81 + "," + "1" * 80 + "\n", "line 2: a answer of 80 cells"),
+    ("question,answer\n" + "." * 81 + "," + "1" * 80 + "\n", "line 2: 80 cells, expected 81"),
     ("question,answer\n" + "2" + "." * 80 + "," + "1" * 81 + "\n", "line 2: the answer has blanks or changes a clue"),
     ('question\n"' + "." * 81 + "\n", "not a CSV file"),
 ]
@@ -401,7 +401,7 @@ BAD_BOARDS = [
     ("5" + "." * 35 + "5" + "." * 44, "row 1, column 1 and row 5, column 1 both hold 5"),
     ("5" + "." * 19 + "5" + "." * 60, "row 1, column 1 and row 3, column 3 both hold 5"),
     ("." * 80 + "²", "'²', expected a digit"),
-    ("---\n---", "a board of 0 rows"),
+    ("---\n---", "no input found"),
     ("a,b,c", "expected 81"),
 ]
 
@@ -441,7 +441,7 @@ def test_any_file(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "any"
         path.write_bytes(content)
-        read_or_refused(lambda _, where: sudoku_data.read_file(path, 9), "")
+        read_or_refused(lambda _, where: task(9).read_file(path), "")
 
 
 # -- the real lists --------------------------------------------------------------------------------------------

@@ -55,9 +55,9 @@ def _draw(axes: Axes, task: Written, tokens: Sequence[int], given: Sequence[int]
         axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, family="DejaVu Sans Mono")
 
 
-def draw_input(axes: Axes, task: Written, item: Solved, answer: Answer | None = None) -> None:
+def draw_input(axes: Axes, item: Solved, answer: Answer | None = None) -> None:
     """The input of `item` with the count of its solutions, or one answer to it."""
-    _draw(axes, task, item.tokens if answer is None else answer.tokens, item.tokens)
+    _draw(axes, item.writer, item.tokens if answer is None else answer.tokens, item.tokens)
     if answer is None:
         of = "" if item.known_solutions is None else f" of {item.known_solutions}"
         axes.set_title(f"{len(item.solutions)}{of} found", fontsize=9, fontweight="bold")
@@ -79,7 +79,7 @@ def picture_of_answers(task: Written, answers: Tensor, path: Path) -> None:
     save(figure, path)
 
 
-def picture_of_solutions(task: Written, solved: Sequence[Solved], path: Path, most: int = 6, boards: int = 8) -> None:
+def picture_of_solutions(solved: Sequence[Solved], path: Path, most: int = 6, boards: int = 8) -> None:
     """Up to `boards` inputs, one a row: the input, then up to `most` distinct valid solutions with their votes.
 
     Where none was found the best answer stands there, marked as no solution.
@@ -90,9 +90,9 @@ def picture_of_solutions(task: Written, solved: Sequence[Solved], path: Path, mo
     for line, item in zip(grid, rows, strict=True):
         for axes in line:
             axes.axis("off")
-        draw_input(line[0], task, item)
+        draw_input(line[0], item)
         for axes, answer in zip(line[1:], item.solutions or filter(None, [item.miss]), strict=False):
-            draw_input(axes, task, item, answer)
+            draw_input(axes, item, answer)
             title = f"{answer.votes} of {item.samples} samples" if answer.verified else "not a solution"
             axes.set_title(title, fontsize=8)
     save(figure, path)

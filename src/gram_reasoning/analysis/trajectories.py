@@ -81,7 +81,7 @@ def picture_of_trajectories(task: Written, item: Solved, paths: Tensor, path: Pa
     columns = max(1, (len(drawn) + 1) // 2)
     figure = Figure(figsize=(7.6 + 1.7 * columns, 4.4), layout="constrained")
     left, middle, right = np.asarray(figure.subfigures(1, 3, width_ratios=[1.9, 5.7, 1.75 * columns]))
-    draw_input(left.subplots(), task, item)
+    draw_input(left.subplots(), item)
     axes = middle.subplots()
     for line, end in sorted(zip(plane, ends, strict=True), key=lambda pair: pair[1] in colours):
         _draw_path(axes, line, colours.get(end, ELSE))
@@ -95,7 +95,7 @@ def picture_of_trajectories(task: Written, item: Solved, paths: Tensor, path: Pa
     for axes in boards[len(drawn) :]:
         axes.axis("off")
     for axes, answer in zip(boards, drawn, strict=False):
-        draw_input(axes, task, item, answer)
+        draw_input(axes, item, answer)
         axes.set_title(f"{answer.votes} of {item.samples}", fontsize=9, color=colours[answer.tokens])
         for side in axes.spines.values():
             side.set(visible=True, color=colours[answer.tokens], linewidth=2.5)

@@ -6,19 +6,24 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gram_reasoning.cli.border import can_write, in_range, named, parse, progress, speaks, together, write_lines
 from gram_reasoning.cli.sampling import SetOptions, no_set, sampler_config, set_config
 from gram_reasoning.errors import UserError
 
+if TYPE_CHECKING:
+    from gram_reasoning.tasks.base import Problems, Task
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvalOptions(SetOptions):
-    """Judge a trained model on held-out inputs by full rollouts from z_0 under the prior."""
+    """Judge a trained model on held-out inputs, or on your own, by full rollouts from z_0 under the prior."""
 
     split: Literal["test", "validation", "train"] = "test"
     """Which inputs."""
+    puzzles: Path | None = None
+    """Judge it on the inputs of this file instead, as `gram solve` reads them; answers in it must be right."""
     samples: int | None = None
     """Trajectories for each input; the default is the recipe's."""
     select: Literal["majority", "lprm", "first", "halt"] = "majority"
@@ -55,6 +60,8 @@ def made_from(config: dict[str, Any], sampler: Any, options: EvalOptions, views:
     trained = copy.deepcopy(config["recipe"])
     del trained["train"]["seed"]
     judged = {"split": options.split, "limit": options.limit, "select": options.select, "views": views}
+    if options.puzzles is not None:
+        judged["puzzles"] = hashlib.sha256(options.puzzles.read_bytes()).hexdigest()
     if options.every > 1:
         judged["every"] = options.every
     rolled_out = {n: value for n, value in asdict(sampler).items() if n != "chunk" and value is not None}
@@ -62,6 +69,22 @@ def made_from(config: dict[str, Any], sampler: Any, options: EvalOptions, views:
         del rolled_out["sampler"]["chunk"]
     text = json.dumps([trained, config.get("step"), judged, rolled_out], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_problems(task: "Task", path: Path) -> "Problems":
+    """The inputs of a file of puzzles, with their solutions as far as they are known."""
+    from gram_reasoning.storage.lines import lines_of
+    from gram_reasoning.tasks.base import lacks
+    from gram_reasoning.tasks.text import Text
+
+    if not isinstance(task, Text):
+        raise lacks(task, Text, "--puzzles")
+    if not path.is_file():
+        raise UserError(f"--puzzles {path}: no such file, expected puzzles of {task.name}")
+    puzzles = list(task.puzzles(lines_of(path.open, str(path)), str(path), answers=True))
+    if not puzzles:
+        raise UserError(f"{path}: no input found, expected at least one")
+    return task.problems_of(puzzles, str(path))
 
 
 def run(arguments: list[str]) -> int:
@@ -104,7 +127,7 @@ def run(arguments: list[str]) -> int:
             raise lacks(task, Demonstrations, "--submission")
         more = {name: getattr(options, name) for name in ("random_start", "latent_noise", "draw_tokens", "precision")}
         sampler = sampler_config(options, options.samples, recipe.evaluation, model, **more)
-        problems = task.split(options.split)
+        problems = task.split(options.split) if options.puzzles is None else read_problems(task, options.puzzles)
         in_range("every", options.every, 1)
         problems = problems.subset(torch.arange(0, len(problems), options.every))
         if options.limit is not None:
@@ -122,7 +145,8 @@ def run(arguments: list[str]) -> int:
             else:
                 sampler = set_config(options, sampler)
                 result = evaluate_sets(model, task, problems, sampler, options.beside, tick, processes)
-    result = {"checkpoint": name, "recipe": recipe.name, "split": options.split, "seed": options.seed, **result}
+    split = options.split if options.puzzles is None else "own"
+    result = {"checkpoint": name, "recipe": recipe.name, "split": split, "seed": options.seed, **result}
     origin = made_from(load_config(model_folder(name)), sampler, options, views)
     result |= {"train_seed": recipe.train.seed, "made_from": origin}
     result |= provenance(["eval", *arguments], time.perf_counter() - start, processes.device)

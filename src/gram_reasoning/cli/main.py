@@ -23,6 +23,7 @@ from gram_reasoning.cli import (
     train,
 )
 from gram_reasoning.cli.border import out_of_memory, speaks, tell, version
+from gram_reasoning.cli.plugin import take_plugins
 from gram_reasoning.errors import Failed, UserError
 
 HELP = """usage: gram COMMAND [options]
@@ -45,6 +46,7 @@ commands:
 
 options:
   --help, --version, --print-completion bash|zsh
+  --plugin FILE       with any command: a Python file that registers a task or a model of your own
 
 examples:
   gram solve "Q....../......./......./......./......./......./......." --all
@@ -129,4 +131,4 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     if arguments[0] not in commands:
         raise UserError(f"unknown command {arguments[0]!r}, expected one of {', '.join(commands)}")
-    return commands[arguments[0]](arguments[1:])
+    return commands[arguments[0]](take_plugins(arguments[1:]))

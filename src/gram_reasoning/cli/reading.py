@@ -3,18 +3,17 @@
 import io
 import os
 import queue
+import re
 import stat
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO, TypeVar
+from typing import BinaryIO, TextIO, TypeVar
 
 from gram_reasoning.errors import UserError
-
-LONGEST_LINE = 2**23
-"""Bytes of a line: more is no puzzle, but a file of another kind."""
+from gram_reasoning.storage.lines import lines_of
 
 Item = TypeVar("Item")
 
@@ -37,19 +36,27 @@ def open_puzzle(puzzle: str) -> Source:
         where = "standard input"
         if sys.stdin is None:
             raise UserError(f"{where}: closed, expected puzzles")
-        return Source(_lines(_own_standard_input, where), where, is_stream=not _is_file(sys.stdin))
+        return Source(lines_of(_own_standard_input, where), where, is_stream=not _is_file(sys.stdin))
     where = os.fsencode(puzzle).decode(errors="backslashreplace")
     try:
         if "\n" not in puzzle and os.path.exists(puzzle):
             is_stream = not stat.S_ISREG(os.stat(puzzle).st_mode)
-            return Source(_lines(Path(puzzle).open, where), where, is_stream)
+            return Source(lines_of(Path(puzzle).open, where), where, is_stream)
     except (OSError, ValueError) as error:
         raise UserError(f"{where!r}: cannot be read ({error})") from error
-    if not set("/,\n \t") & set(puzzle) and not set(puzzle) <= set("0123456789._*-"):  # a line of digits is a Sudoku
-        raise UserError(f"{where!r}: no such file, and no puzzle (rows joined by /)")
-    if Path(puzzle).suffix in (".txt", ".csv", ".col", ".json"):
+    if _is_path(puzzle):
         raise UserError(f"{where!r}: no such file, and no puzzle (rows joined by /)")
     return Source(io.StringIO(puzzle), "the argument", is_stream=False)
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text names a file rather than being a puzzle: by a word in it, an ending, or nothing of a puzzle."""
+    if "\n" in text or re.match(r"\s*[\[{(]", text):
+        return False
+    words = (word for word in re.findall(r"[A-Za-z]{3,}", text) if not set(word) <= set("QqSsGgEeoOx"))
+    if next(words, None) or re.search(r"\.(txt|csv|tsv|col|json|jsonl|sdm|sdk|gz|npy)$", text, re.IGNORECASE):
+        return True
+    return not set("/,; \t") & set(text) and not set(text) <= set("0123456789._*?-")
 
 
 def _own_standard_input(mode: str) -> BinaryIO:
@@ -65,23 +72,6 @@ def _is_file(stream: TextIO) -> bool:
         return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
     except io.UnsupportedOperation:
         return True
-
-
-def _lines(opens: Callable[[str], Any], where: str) -> Iterator[str]:
-    number = 0
-    try:
-        with opens("rb") as file:
-            while raw := file.readline(LONGEST_LINE + 1):
-                number += 1
-                if len(raw) > LONGEST_LINE:
-                    problem = f"longer than {LONGEST_LINE} bytes, expected puzzles as text"
-                    raise UserError(f"{where}, line {number}: {problem}")
-                yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        problem = f"not text (byte {error.start + 1} is not UTF-8), expected puzzles"
-        raise UserError(f"{where}, line {number}: {problem}") from error
-    except OSError as error:
-        raise UserError(f"{where}: cannot be read ({error.strerror})") from error
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,14 @@ from gram_reasoning.cli import solve_demonstrations
 from gram_reasoning.cli.border import PICTURES, can_write, parse, set_threads
 from gram_reasoning.cli.reading import in_groups, open_puzzle
 from gram_reasoning.cli.sampling import SetOptions, no_halting, no_set, sampler_config, set_config
+from gram_reasoning.cli.which import task_of, told
 from gram_reasoning.errors import UserError, check
 from gram_reasoning.storage.files import WholeFile
 from gram_reasoning.tasks.configs import KINDS
 
 if TYPE_CHECKING:
     from gram_reasoning.inference.solve import Solved
+    from gram_reasoning.tasks.text import Block, Blocks, Puzzle
 
 GROUP = 64
 """Inputs that are solved together."""
@@ -43,7 +45,8 @@ class SolveOptions(SetOptions):
     puzzle: Annotated[str, tyro.conf.Positional] = "-"
     """A file of boards, a board as text (rows joined by /), or - for standard input."""
     task: str | None = None
-    """What the input is (its kind, such as nqueens); the default is the checkpoint's task, or nqueens without one."""
+    """What the input is (its kind, such as nqueens); the default is the checkpoint's task, or without one the task that
+    reads the input, if only one does."""
     checkpoint: str | None = None
     """A run, a model folder, a model of the package or owner/name on the Hugging Face Hub; the default is the model of
     the package that fits the first board."""
@@ -94,26 +97,28 @@ def run(arguments: list[str]) -> int:
 
     device = choose_device(options.device)
     set_threads(options.threads)
+    lines = source.lines
     if options.checkpoint is None:
-        kind = reader(options.task or "nqueens")
-        blocks = kind.blocks(source.lines, source.where)
-        first = next(blocks, None)
-        if first is None:
-            raise UserError(f"{source.where}: no input found, expected at least one")
-        blocks, folder = chain([first], blocks), bundled_model(kind, first, source.where)
-        recipe, task, model = load_model(folder, device)
+        name = options.task
+        if name is None:
+            name, lines = task_of(lines, source.where)
+        kind = reader(name)
+        first, lines = _first(kind, lines, source.where)
+        try:
+            folder = bundled_model(kind, first, source.where)
+        except UserError as error:
+            raise told(error, first, source.where, name) from error
     else:
         folder = options.checkpoint
-        recipe, task, model = load_model(folder, device)
-        blocks = None
+    recipe, task, model = load_model(folder, device)
     check(options.task in (None, task.name), "--task", options.task, f"{task.name}, the task of {folder}")
     if isinstance(task, Generation):
         raise UserError(f"{folder}: the task {task.name} generates from nothing, expected `gram generate`")
     if not isinstance(task, Text | DemonstrationText):
         raise lacks(task, Text, str(folder))
-    blocks = blocks or task.blocks(source.lines, source.where)
     sampler = sampler_config(options, options.samples, recipe.evaluation, model)
     if isinstance(task, DemonstrationText):
+        blocks = task.blocks(lines, source.where)
         return solve_demonstrations.run(options, blocks, source.where, recipe, task, model, sampler)
     for name in ("views", "fit_steps", "submission"):
         given = getattr(options, name)
@@ -124,10 +129,8 @@ def run(arguments: list[str]) -> int:
             f"nothing for {task.name}, which has no demonstrations",
         )
 
-    check(
-        options.answers is None or options.trajectories is None, "--trajectories", options.trajectories,
-        "no --answers beside it",
-    )  # fmt: skip
+    no_path = options.answers is None or options.trajectories is None
+    check(no_path, "--trajectories", options.trajectories, "no --answers beside it")
     in_sets = options.answers is not None or (options.all and options.samples is None and not options.trajectories)
     sets = None
     if in_sets:
@@ -137,27 +140,32 @@ def run(arguments: list[str]) -> int:
     else:
         no_set(options)
 
-    def answers() -> Iterator[tuple[str, "Solved"]]:
-        inputs = ((f"{source.where}, line {block[0][0]}", task.read_one(block, source.where)) for block in blocks)
+    def puzzles() -> Iterator["Puzzle"]:
+        for number, entry in enumerate(task.entries(lines, source.where)):
+            try:
+                yield task.read_entry(entry, source.where)
+            except UserError as error:
+                raise (error if number else told(error, entry.question, source.where, task.name)) from error
+
+    def answers() -> Iterator["tuple[Puzzle, Solved]"]:
         done = 0
-        for group in in_groups(inputs, GROUP, patient=not source.is_stream):
-            boards = [tokens for _, tokens in group]
+        for group in in_groups(puzzles(), GROUP, patient=not source.is_stream):
             if sets is not None:
-                items = solve_sets(model, task, boards, sets, first_input=done)
+                items = solve_sets(model, task, group, sets, first_input=done)
             else:
-                items = solve(model, task, boards, sampler, options.select, first_input=done)
+                items = solve(model, task, group, sampler, options.select, first_input=done)
             done += len(group)
-            yield from zip((place for place, _ in group), items, strict=True)
+            yield from zip(group, items, strict=True)
 
     to_stdout = options.json is not None and str(options.json) == "-"
     unsolved, count, drawn = 0, 0, []
     try:
         with nullcontext() if options.json is None or to_stdout else closing(WholeFile(options.json)) as file:
-            for place, item in answers():
+            for puzzle, item in answers():
                 count += 1
                 unsolved += not item.solutions
                 line = json.dumps(item.to_json())
-                print(line if to_stdout else solved_text(task, item, place, options.all), flush=True)
+                print(line if to_stdout else solved_text(item, puzzle.place, options.all), flush=True)
                 if file is not None:
                     file.write(f"{line}\n".encode())
                 if len(drawn) < DRAWN:
@@ -166,7 +174,7 @@ def run(arguments: list[str]) -> int:
         if options.picture is not None and drawn:
             from gram_reasoning.analysis.figures import picture_of_solutions
 
-            picture_of_solutions(task, drawn, options.picture)
+            picture_of_solutions(drawn, options.picture)
         if options.trajectories is not None and drawn:
             from gram_reasoning.analysis.trajectories import picture_of_trajectories, record
 
@@ -175,3 +183,18 @@ def run(arguments: list[str]) -> int:
     if count == 0:
         raise UserError(f"{source.where}: no input found, expected at least one")
     return 0 if unsolved == 0 else 1
+
+
+def _first(kind: "type[Blocks]", lines: Iterator[str], where: str) -> "tuple[Block, Iterator[str]]":
+    """The lines of the first input, and all lines again."""
+    taken: list[str] = []
+
+    def noted() -> Iterator[str]:
+        for line in lines:
+            taken.append(line)
+            yield line
+
+    block = next(iter(kind.blocks(noted(), where)), None)
+    if block is None:
+        raise UserError(f"{where}: no input found, expected at least one")
+    return block, chain(taken, lines)

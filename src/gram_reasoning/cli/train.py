@@ -1,12 +1,13 @@
 """`gram train`: a recipe becomes a run, with every field of its configuration an option."""
 
 import dataclasses
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gram_reasoning.cli.border import named, parse, progress, together
-from gram_reasoning.config import EvalConfig, TrainConfig
-from gram_reasoning.errors import Failed, UserError
+from gram_reasoning.config import EvalConfig, Recipe, TrainConfig, from_json
+from gram_reasoning.errors import Failed, UserError, check
 from gram_reasoning.models.configs import UNNAMED, ModelConfig
 from gram_reasoning.tasks.configs import NQueensConfig, TaskConfig
 
@@ -14,6 +15,9 @@ from gram_reasoning.tasks.configs import NQueensConfig, TaskConfig
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
     """Train a recipe; every field of its configuration is an option."""
+
+    config: Path | None = None
+    """In place of RECIPE: a JSON file with a recipe, such as the config.json of a run or of a model."""
 
     out: Path | None = None
     """Folder of the run; the default is runs/RECIPE."""
@@ -35,14 +39,40 @@ class TrainOptions:
     evaluation: EvalConfig = field(default_factory=EvalConfig)
 
 
+def read_recipe(path: Path) -> Recipe:
+    """The recipe of a JSON file: its own fields, or those below `recipe`, as in a config.json.
+
+    Name and summary may be left out: then the file gives the name.
+    """
+    if not path.is_file():
+        raise UserError(f"--config {path}: no such file, expected a recipe in JSON")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"--config {path}: cannot be read as JSON ({error}), expected a recipe") from error
+    value = value.get("recipe", value) if isinstance(value, dict) else value
+    check(isinstance(value, dict), f"--config {path}", type(value).__name__, "an object with task, model and train")
+    return from_json(Recipe, {"name": path.stem, "summary": f"From {path}.", **value}, f"--config {path}")
+
+
 def run(arguments: list[str]) -> int:
     example = "gram train nqueens7-pocket --out runs/seven --train.steps 2000"
-    name, rest = named(arguments, "the name of a recipe", TrainOptions, "gram train RECIPE", example)
-    from gram_reasoning.recipes import get_recipe
+    if arguments[:1] and arguments[0].partition("=")[0] == "--config":
+        given = arguments[0].partition("=")[2]
+        file, rest = (given, arguments[1:]) if given else ("".join(arguments[1:2]), arguments[2:])
+        recipe = read_recipe(Path(file))
+        name = recipe.name
+    else:
+        name, rest = named(
+            arguments, "the name of a recipe, or --config FILE,", TrainOptions, "gram train RECIPE", example
+        )
+        from gram_reasoning.recipes import get_recipe
 
-    recipe = get_recipe(name)
+        recipe = get_recipe(name)
     default = TrainOptions(task=recipe.task, model=recipe.model, train=recipe.train, evaluation=recipe.evaluation)
     options = parse(TrainOptions, rest, f"gram train {name}", example, default)
+    if options.config is not None:
+        raise UserError(f"--config {options.config}: expected it in place of the recipe {name}, first")
     if options.max_minutes is not None and not options.max_minutes > 0:  # also refuses nan
         raise UserError(f"--max-minutes: got {options.max_minutes}, expected a number above 0")
     train = options.train if options.seed is None else dataclasses.replace(options.train, seed=options.seed)

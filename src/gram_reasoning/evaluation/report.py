@@ -11,7 +11,6 @@ from rich.table import Table
 from gram_reasoning.evaluation.metrics import interval
 from gram_reasoning.inference.solve import Answer, Solved
 from gram_reasoning.tasks.base import Task
-from gram_reasoning.tasks.text import Written
 
 WIDTH = 100  # of boards side by side
 
@@ -174,8 +173,9 @@ def evaluations_table(results: dict[str, dict[str, Any]], groups: Sequence[Seque
     return rendered(table)
 
 
-def solved_text(task: Written, item: Solved, place: str, show_all: bool) -> str:
+def solved_text(item: Solved, place: str, show_all: bool) -> str:
     """One input and what was found for it: the best solution, or all of them."""
+    task = item.writer
     found = item.solutions
     valid = sum(a.votes for a in found)
     if item.known_solutions == 0:

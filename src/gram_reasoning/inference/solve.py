@@ -1,7 +1,7 @@
 """Solve inputs with a model and check every answer against the rules."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from gram_reasoning.inference.search import complete
 from gram_reasoning.inference.select import RankedAnswer, Rule, check_rule, in_standard_form, rank, scores
 from gram_reasoning.inference.set_config import SetConfig
 from gram_reasoning.models.base import Model
-from gram_reasoning.tasks.text import Written
+from gram_reasoning.tasks.text import Puzzle, Written
 
 FILL = 4
 """Inputs are sampled together until their trajectories would fill the pool so many times."""
@@ -42,6 +42,8 @@ class Solved:
     answers: tuple[Answer, ...]
     samples: int
     steps: int
+    writer: Written = field(repr=False, compare=False)
+    """Writes the input and its answers, in the numbers of their author."""
     spent: int | None = None
     """Supervision steps that a set took; None where `samples` trajectories took `steps` each."""
     complete: float | None = None
@@ -77,12 +79,12 @@ class Solved:
 def solve(
     model: Model,
     task: Written,
-    inputs: Sequence[Tensor],
+    puzzles: Sequence[Puzzle],
     config: SamplerConfig,
     rule: Rule = "majority",
     first_input: int = 0,
 ) -> Iterator[Solved]:
-    """Yield what the model finds for each input (L,).
+    """Yield what the model finds for each input.
 
     Answers come from the model alone: the rules verify them, and the exact solver only counts what exists.
 
@@ -91,43 +93,49 @@ def solve(
     """
     check_rule(model, rule)
     together = max(1, config.chunk * FILL // config.samples)
-    for start in range(0, len(inputs), together):
-        part = torch.stack(list(inputs[start : start + together]))
+    for start in range(0, len(puzzles), together):
+        chosen = puzzles[start : start + together]
+        part = torch.stack([puzzle.tokens for puzzle in chosen])
         candidates = sample(model, part, config, first_input + start, counted=task.counted)
         candidates = in_standard_form(task, part, candidates)
-        for tokens, answers, values in zip(part, candidates.answers.cpu(), scores(candidates, rule).cpu(), strict=True):
+        found = zip(chosen, part, candidates.answers.cpu(), scores(candidates, rule).cpu(), strict=True)
+        for puzzle, tokens, answers, values in found:
             ranked = rank(answers, values, rule)
             yield Solved(
-                input=task.compact(tokens.tolist()),
+                input=puzzle.writer.compact(tokens.tolist()),
                 tokens=tuple(tokens.tolist()),
                 answers=_verified(task, tokens, ranked),
                 samples=config.samples,
                 steps=config.steps,
+                writer=puzzle.writer,
                 known_solutions=task.count_solutions(tokens.tolist()),
             )
 
 
 def solve_sets(
-    model: Model, task: Written, inputs: Sequence[Tensor], config: SetConfig, first_input: int = 0
+    model: Model, task: Written, puzzles: Sequence[Puzzle], config: SetConfig, first_input: int = 0
 ) -> Iterator[Solved]:
-    """Yield a set of answers for each input (L,), at most `config.answers` for at most `config.budget` steps.
+    """Yield a set of answers for each input, at most `config.answers` for at most `config.budget` steps.
 
     Each set is fixed before its answers are verified here, unless the rules were asked to choose.
 
     Args:
         first_input: number of the first input, which keys its noise.
     """
-    found = answer_sets(model, task, torch.stack(list(inputs)), config, first_input)
-    for tokens, one in zip(inputs, found, strict=True):
+    inputs = torch.stack([puzzle.tokens for puzzle in puzzles])
+    found = answer_sets(model, task, inputs, config, first_input)
+    for puzzle, one in zip(puzzles, found, strict=True):
+        tokens = puzzle.tokens
         ranked = [RankedAnswer(h.answer, h.votes, h.scores[config.score], h.first) for h in one.answers]
         answers = _verified(task, tokens, ranked)
         right = {a.tokens for a in answers if a.verified}
         yield Solved(
-            input=task.compact(tokens.tolist()),
+            input=puzzle.writer.compact(tokens.tolist()),
             tokens=tuple(tokens.tolist()),
             answers=answers,
             samples=len(one.ended),
             steps=config.sampler.steps,
+            writer=puzzle.writer,
             spent=one.spent,
             complete=complete([e for e in one.ended if e.answer in right]),
             known_solutions=task.count_solutions(tokens.tolist()),

@@ -169,7 +169,8 @@ def _riddle(name: str, value: Any, where: str) -> Riddle:
             needed = {"input", "output"} if part == "train" else {"input"}
             if not isinstance(item, dict) or not needed <= item.keys():
                 raise UserError(f"{here}: {_kind(item)}, expected an object with {' and '.join(sorted(needed))}")
-            output = grid(item["output"], f"{here}, output") if "output" in item else None
+            unknown = part == "test" and item.get("output") is None
+            output = None if unknown else grid(item["output"], f"{here}, output")
             found.append((grid(item["input"], f"{here}, input"), output))
     demonstrations = tuple((i, o) for i, o in pairs["train"] if o is not None)
     return Riddle(name, demonstrations, tuple(pairs["test"]))

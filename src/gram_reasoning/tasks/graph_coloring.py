@@ -5,9 +5,12 @@ row; an answer has one token a vertex and is judged up to a permutation of the c
 the first colour, and each further colour appears in order. Data: random graphs that can be coloured.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import copy
+import re
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import combinations
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -17,9 +20,9 @@ from gram_reasoning import noise
 from gram_reasoning.errors import UserError
 from gram_reasoning.tasks.base import PAD, Problems
 from gram_reasoning.tasks.configs import GraphColoringConfig
-from gram_reasoning.tasks.graph_text import read_graph, without_gaps
+from gram_reasoning.tasks.graph_text import read_graph, spell, without_gaps
 from gram_reasoning.tasks.splits import HeldOutTask, hashed
-from gram_reasoning.tasks.text import Block, Text
+from gram_reasoning.tasks.text import Block, Puzzle, Text, Written
 
 NO_EDGE, EDGE, FIRST_COLOR = 1, 2, 3
 
@@ -40,7 +43,9 @@ class GraphColoring(HeldOutTask, Text):
     """See GraphColoringConfig."""
 
     name = "coloring"
-    reads_format = False
+    reads_format = True
+    first = 1
+    """The number of the first vertex in text."""
 
     def __init__(self, config: GraphColoringConfig) -> None:
         super().__init__(config)
@@ -143,8 +148,12 @@ class GraphColoring(HeldOutTask, Text):
             found = np.concatenate([found, both[keep][some]])
             proper = np.concatenate([proper.reshape(-1, fits.shape[1]), fits[some]])
         found, proper = found[:wanted], proper[:wanted]
-        inputs = np.full((wanted, self.length), PAD, np.uint8)
-        inputs[:, self._edge_places] = np.where(found, EDGE, NO_EDGE)
+        return self._with_colorings(found, proper)
+
+    def _with_colorings(self, graphs: np.ndarray, proper: np.ndarray) -> Problems:
+        """Graphs (G, E) bool with all their colourings: which of all_partitions are proper (G, number)."""
+        inputs = np.full((len(graphs), self.length), PAD, np.uint8)
+        inputs[:, self._edge_places] = np.where(graphs, EDGE, NO_EDGE)
         colors = all_partitions(self.vertices, self.config.colors)
         solutions = np.full((len(colors), self.length), PAD, np.uint8)
         solutions[:, self._color_places] = FIRST_COLOR + colors
@@ -183,30 +192,68 @@ class GraphColoring(HeldOutTask, Text):
 
     # -- text --------------------------------------------------------------------------------------------------
 
-    # A graph is an edge list or a DIMACS `.col` file. An edge list has an edge a line, `1 2`; a line with one number is
-    # a vertex without edges; vertices are numbered from 1, or from 0 if a vertex 0 is named. A whole graph may stand on
-    # one line with its lines joined by `/`.
+    # A graph is an edge list, the neighbours of each vertex (`1: 2 3`) or a DIMACS `.col` file. An edge list has an
+    # edge a line, `1 2`; a line with one number is a vertex without edges; vertices are numbered from 1, or from 0 if
+    # a vertex 0 is named, and answered so. A whole graph may stand on one line with its lines joined by `/`.
 
     @classmethod
     def stands_alone(cls, line: str) -> bool:
         return "/" in line
 
     @classmethod
-    def blocks(cls, lines: Iterable[str], where: str) -> Iterator[Block]:
-        return super().blocks(without_gaps(lines), where)
+    def cleaned(cls, lines: Iterable[str]) -> Iterable[str]:
+        return without_gaps(lines)
+
+    @classmethod
+    def spell(cls, value: Any, place: str) -> list[str]:
+        return value.splitlines() if isinstance(value, str) else spell(value, place)
 
     def read_one(self, lines: Block, where: str) -> Tensor:
-        size, edges = read_graph(lines, where)
-        if size != self.vertices:
-            raise UserError(f"{where}, line {lines[0][0]}: a graph of {size} vertices, expected {self.vertices}")
+        graph = read_graph(lines, where)
+        if graph.size != self.vertices:
+            raise UserError(f"{where}, line {lines[0][0]}: a graph of {graph.size} vertices, expected {self.vertices}")
         tokens = torch.full((self.length,), PAD)
-        tokens[self._edge_places] = torch.tensor([EDGE if pair in edges else NO_EDGE for pair in self._pairs()])
+        places = [EDGE if pair in graph.edges else NO_EDGE for pair in self._pairs()]
+        tokens[self._edge_places] = torch.tensor(places)
         return tokens
+
+    def read_answer(self, lines: Block, where: str) -> Tensor:
+        """A colour for each vertex: letters as `compact` writes them, or numbers, joined or apart."""
+        place, text = f"{where}, line {lines[0][0]}", lines[0][1]
+        names = [name for name in re.split(r"[\s,;]+", text.strip()) if name]
+        names = list(names[0]) if len(names) == 1 else names
+        if len(lines) != 1 or len(names) != self.vertices:
+            raise UserError(
+                f"{place}: an answer of {len(names)} colours, expected one for each of {self.vertices} vertices"
+            )
+        kinds = sorted(set(names))
+        if len(kinds) > self.config.colors:
+            raise UserError(f"{place}: an answer of {len(kinds)} colours, expected at most {self.config.colors}")
+        tokens = torch.full((self.length,), PAD)
+        tokens[self._color_places] = torch.tensor([FIRST_COLOR + kinds.index(name) for name in names])
+        return tokens
+
+    def problems_of(self, puzzles: Sequence[Puzzle], where: str) -> Problems:
+        graphs = np.stack([puzzle.tokens[self._edge_places].numpy() == EDGE for puzzle in puzzles])
+        proper = self._proper(graphs)
+        if not proper.any(1).all():
+            place = puzzles[int(proper.any(1).argmin())].place
+            raise UserError(f"{place}: no colouring exists, expected a graph that has one")
+        return self._with_colorings(graphs, proper)
+
+    def writer(self, lines: Block, where: str) -> Written:
+        own = copy.copy(self)
+        own.first = read_graph(lines, where).first
+        return own
 
     @classmethod
     def model_name(cls, lines: Block, where: str) -> str:
         """By the number of vertices."""
-        return f"{cls.name}{read_graph(lines, where)[0]}"
+        return f"{cls.name}{read_graph(lines, where).size}"
+
+    @classmethod
+    def sized(cls, lines: Block, where: str) -> Self:
+        return cls(GraphColoringConfig(vertices=read_graph(lines, where).size))
 
     def _pairs(self) -> list[tuple[int, int]]:
         """The two vertices of each possible edge, from 0."""
@@ -214,7 +261,7 @@ class GraphColoring(HeldOutTask, Text):
 
     def format(self, tokens: Sequence[int]) -> str:
         """A graph as the neighbours of each vertex; an answer as the vertices of each colour."""
-        numbers = range(1, self.vertices + 1)
+        numbers = range(self.first, self.first + self.vertices)
         if self._is_answer(tokens):
             colors = tokens[self._color_places]
             classes = [
@@ -225,8 +272,8 @@ class GraphColoring(HeldOutTask, Text):
         near: dict[int, list[str]] = {v: [] for v in numbers}
         for (start, end), token in zip(self._pairs(), tokens[: self.edges], strict=True):
             if token == EDGE:
-                near[start + 1].append(str(end + 1))
-                near[end + 1].append(str(start + 1))
+                near[start + self.first].append(str(end + self.first))
+                near[end + self.first].append(str(start + self.first))
         return "\n".join(f"{v}: {' '.join(others)}" for v, others in near.items())
 
     def compact(self, tokens: Sequence[int]) -> str:
@@ -236,11 +283,11 @@ class GraphColoring(HeldOutTask, Text):
                 "abcd"[t - FIRST_COLOR] if FIRST_COLOR <= t < self.vocab else "?" for t in tokens[self._color_places]
             )
         pairs = [
-            (start + 1, end + 1)
+            (start + self.first, end + self.first)
             for (start, end), token in zip(self._pairs(), tokens[: self.edges], strict=True)
             if token == EDGE
         ]
-        alone = sorted(set(range(1, self.vertices + 1)) - {v for pair in pairs for v in pair})
+        alone = sorted(set(range(self.first, self.first + self.vertices)) - {v for pair in pairs for v in pair})
         return "/".join([f"{start} {end}" for start, end in pairs] + [str(v) for v in alone])
 
     def _is_answer(self, tokens: Sequence[int]) -> bool:

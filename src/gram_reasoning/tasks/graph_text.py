@@ -1,13 +1,25 @@
-"""Graphs from text: edge lists and DIMACS `.col` files."""
+"""Graphs from text: edge lists, neighbours of each vertex, matrices, and DIMACS `.col` files."""
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
-from gram_reasoning.errors import UserError
-from gram_reasoning.tasks.text import Block
+from gram_reasoning.errors import Ambiguous, UserError
+from gram_reasoning.tasks.forms import Block, is_list, whole
 
-Graph = tuple[int, set[tuple[int, int]]]
-"""The number of vertices, and the edges (smaller vertex first, from 0)."""
+Place = tuple[str, str]
+"""A line and where it stands."""
+PROBLEM = "`p edge VERTICES EDGES`"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Vertices from 0, and the number that its author gives to the first one."""
+
+    size: int
+    edges: set[tuple[int, int]]  # the smaller vertex first
+    first: int
 
 
 def without_gaps(lines: Iterable[str]) -> Iterator[str]:
@@ -16,58 +28,130 @@ def without_gaps(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         first = line.split()[:1]
         dimacs = dimacs or first == ["p"]
-        yield "#" if first == ["c"] or (dimacs and not first) else line
+        yield "#" if first in (["c"], ["C"]) or (dimacs and not first) else line
 
 
 def read_graph(lines: Block, where: str) -> Graph:
     """The graph of one block; UserError with the line if there is none."""
-    places = [(f"{where}, line {number}", line) for number, line in lines]
-    if lines[0][1].split()[0] in ("p", "e"):
+    places = [(f"{where}, line {number}", part) for number, line in lines for part in line.split("/")]
+    if lines[0][1].split()[:1] in (["p"], ["e"]):
         return _read_dimacs(places)
-    return _read_edges([(place, part) for place, line in places for part in line.split("/")])
+    if all(":" in line for _, line in places):
+        return _graph([_neighbours(line, place) for place, line in places], places)
+    return _read_edges(places)
 
 
-def _read_edges(lines: list[tuple[str, str]]) -> Graph:
-    """A graph whose every line is an edge or a vertex."""
-    rows = [_numbers(line, place, (1, 2), "an edge (two vertices) or a vertex") for place, line in lines]
+def spell(value: Any, place: str) -> list[str]:
+    """The lines of a graph that came as a list of edges, a matrix of 0 and 1, or the neighbours of each vertex."""
+    expected = "a list of edges (two vertices each), a matrix of 0 and 1, or an object with neighbours"
+    if isinstance(value, dict):
+        near = [(str(vertex), others) for vertex, others in value.items()]
+        if near and all(is_list(others) or isinstance(others, dict | set) for _, others in near):
+            return [f"{vertex}: {' '.join(str(other) for other in others)}" for vertex, others in near]
+    if not is_list(value) or not value or not all(is_list(row) for row in value):
+        raise UserError(f"{place}: {str(value)[:40]!r}, expected {expected}")
+    rows = [[whole(cell) for cell in row] for row in value]
+    n = len(rows)
+    if n > 2 and all(len(row) == n and set(row) <= {0, 1} for row in rows):
+        if any(rows[a][b] != rows[b][a] for a in range(n) for b in range(a + 1)) or any(rows[a][a] for a in range(n)):
+            raise UserError(f"{place}: a matrix of a graph with directions or loops, expected one that is symmetric")
+        edges = [f"{a + 1} {b + 1}" for a in range(n) for b in range(a + 1, n) if rows[a][b]]
+        return [*edges, *(str(v + 1) for v in range(n))]
+    if not all(len(row) in (1, 2) and None not in row for row in rows):
+        raise UserError(f"{place}: {str(value)[:40]!r}, expected {expected}")
+    return [" ".join(str(cell) for cell in row) for row in rows]
+
+
+def _read_edges(lines: list[Place]) -> Graph:
+    """A graph whose every line is an edge or a vertex; or a vertex with its neighbours, where that is certain."""
+    wanted = "an edge (two vertices) or a vertex"
+    rows = [_numbers(line, place, None, wanted) for place, line in lines]
+    if all(len(row) <= 2 for row in rows):
+        return _graph(_without_header(rows, lines), lines)
+    place, line = next(one for one, row in zip(lines, rows, strict=True) if len(row) > 2)
+    if any(len(row) > 3 for row in rows) or any(len(row) == 1 for row in rows):
+        return _graph(rows, lines)
+    a, b, c = _numbers(line, place, (3,), wanted)
+    raise Ambiguous(
+        f"{place}: {line[:40]!r} may be an edge {a} {b} of weight {c}, or the neighbours {b} and {c} of {a}; expected "
+        f"{a} {b} for the edge, or {a}: {b} {c} for the neighbours"
+    )
+
+
+def _without_header(rows: list[list[int]], lines: list[Place]) -> list[list[int]]:
+    """The rows that are edges or vertices: a first one that counts vertices and edges is none.
+
+    Raises:
+        UserError: it may be either.
+    """
+    edges = rows[1:]
+    if len(rows[0]) != 2 or not edges or any(len(row) != 2 for row in edges):
+        return rows
+    vertices, count = rows[0]
+    lowest, highest = min(map(min, edges)), max(map(max, edges))
+    if count != len(edges) or highest > vertices or (lowest == 0 and highest == vertices):
+        return rows
+    if vertices == count:  # an edge joins two vertices
+        last = vertices if lowest > 0 else vertices - 1
+        return [[last], *edges]  # there are as many vertices, whether edges name them or not
+    raise Ambiguous(
+        f"{lines[0][0]}: {lines[0][1][:40]!r} may be a header of {vertices} vertices and {count} edges, or an edge; "
+        f"expected `p edge {vertices} {count}` with lines `e A B` for the header, or this edge below another"
+    )
+
+
+def _graph(rows: list[list[int]], lines: list[Place]) -> Graph:
+    """A graph from rows of a vertex and those that it is joined to, each from its line."""
     named = [v for row in rows for v in row]
-    base = 0 if 0 in named else 1
-    edges = {_edge(row, base, place) for (place, _), row in zip(lines, rows, strict=True) if len(row) == 2}
-    return max(named) + 1 - base, edges
+    first = 0 if 0 in named else 1
+    edges = {_edge([row[0], v], first, place) for (place, _), row in zip(lines, rows, strict=True) for v in row[1:]}
+    return Graph(max(named) + 1 - first, edges, first)
 
 
-def _read_dimacs(lines: list[tuple[str, str]]) -> Graph:
+def _neighbours(line: str, place: str) -> list[int]:
+    """A vertex and its neighbours, `1: 2 3`."""
+    vertex, _, others = line.partition(":")
+    expected = "a vertex and its neighbours, such as `1: 2 3`"
+    found = _numbers(others, place, None, expected) if others.strip() else []
+    return [*_numbers(vertex, place, (1,), expected), *found]
+
+
+def _read_dimacs(lines: list[Place]) -> Graph:
     """DIMACS .col: a line `p edge VERTICES EDGES`, then lines `e A B`, vertices from 1."""
     size, edges = -1, set()
     for place, line in lines:
-        kind, *rest = line.split()
+        kind, *rest = line.split() or [""]
         if kind == "p":
             if size >= 0:
                 raise UserError(f"{place}: a second line p, expected one graph a file")
-            if len(rest) != 3 or rest[0] not in ("edge", "edges", "col"):
-                raise UserError(f"{place}: {line[:40]!r}, expected `p edge VERTICES EDGES`")
-            size, _ = _numbers(" ".join(rest[1:]), place, (2,), "two numbers after `p edge`")
+            numbers = rest[1:] if rest[:1] in (["edge"], ["edges"], ["col"]) else rest
+            if len(numbers) != 2:
+                raise UserError(f"{place}: {line[:40]!r}, expected {PROBLEM}")
+            size, _ = _numbers(" ".join(numbers), place, (2,), "two numbers after `p edge`")
         elif kind == "e":
             if size < 0:
-                raise UserError(f"{place}: an edge first, expected the line `p edge VERTICES EDGES`")
-            pair = _numbers(" ".join(rest), place, (2,), "two vertices after e")
+                raise UserError(f"{place}: an edge first, expected the line {PROBLEM}")
+            weighted = len(rest) == 3 and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", rest[2]) is not None
+            pair = _numbers(" ".join(rest[:2] if weighted else rest), place, (2,), "two vertices after e")
             if not all(1 <= v <= size for v in pair):
                 raise UserError(f"{place}: an edge {pair[0]} {pair[1]}, expected vertices from 1 to {size}")
             edges.add(_edge(pair, 1, place))
-        elif kind != "n":  # node values, which colouring has no use for
+        elif kind not in ("n", "d", "v", "x"):  # values and places of nodes, which colouring has no use for
             raise UserError(f"{place}: {line[:40]!r}, expected a line that begins with c, p or e")
-    return size, edges
+    return Graph(size, edges, 1)
 
 
-def _numbers(line: str, place: str, count: tuple[int, ...], expected: str) -> list[int]:
-    words = re.split(r"[\s,]+|(?<=\d)-(?=\d)", line.strip())
-    if len(words) not in count or not all(re.fullmatch(r"[0-9]{1,9}", word) for word in words):
+def _numbers(line: str, place: str, count: tuple[int, ...] | None, expected: str) -> list[int]:
+    """The numbers of a line, as many as one of `count`; what an edge weighs or carries in braces is no vertex."""
+    bare = re.sub(r"\s*\{[^{}]*\}$|(?<=[0-9])\s+[0-9]*\.[0-9]+$", "", line.strip())
+    words = re.split(r" *[,;\t] *| +|(?<=\d)-+(?=\d)", bare)
+    if (count and len(words) not in count) or not all(re.fullmatch(r"[0-9]{1,9}", word) for word in words):
         raise UserError(f"{place}: {line[:40]!r}, expected {expected}")
     return [int(word) for word in words]
 
 
-def _edge(numbers: list[int], base: int, place: str) -> tuple[int, int]:
-    """Two vertices, numbered from `base`, as an edge."""
+def _edge(numbers: list[int], first: int, place: str) -> tuple[int, int]:
+    """Two vertices, numbered from `first`, as an edge."""
     if numbers[0] == numbers[1]:
         raise UserError(f"{place}: vertex {numbers[0]} joined to itself, expected two different vertices")
-    return min(numbers) - base, max(numbers) - base
+    return min(numbers) - first, max(numbers) - first

@@ -3,10 +3,10 @@
 Tokens: 0 pad, 1 wall, 2 open, 3 S, 4 G, 5 path; a board is read row by row. An answer is the maze with its path.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from math import isqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -19,11 +19,12 @@ from gram_reasoning.tasks.configs import LONGEST_SIDE, MazeConfig
 from gram_reasoning.tasks.maze_paths import flood, neighbours, path
 from gram_reasoning.tasks.pictures import Boards
 from gram_reasoning.tasks.prepared import with_counts
-from gram_reasoning.tasks.sources import SourcedTask, as_cells, csv_columns, read_text
+from gram_reasoning.tasks.sources import SourcedTask, as_cells
 from gram_reasoning.tasks.text import Block, Text
 
 WALL, OPEN, START, GOAL, PATH = range(1, 6)
-CODE = {"#": WALL, "█": WALL, " ": OPEN, ".": OPEN, "_": OPEN, "S": START, "G": GOAL}
+CODE = {"#": WALL, "█": WALL, " ": OPEN, ".": OPEN, "_": OPEN}
+CODE |= dict.fromkeys("Ss", START) | dict.fromkeys("GgEe", GOAL)
 COUNT_LIMIT = 10_000
 """Shortest paths are counted no further: a board without walls has millions."""
 SQUARES_AT_ONCE = 2**17
@@ -103,30 +104,27 @@ class Maze(SourcedTask, Text, Boards):
 
     # -- data --------------------------------------------------------------------------------------------------
 
-    def read_file(self, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-        """Mazes of a CSV file with `question` and perhaps `answer`, or as text like `gram solve` reads it."""
-        text = read_text(path)
-        if (table := csv_columns(text, path)) is None:
-            mazes = [tokens for _, tokens in self.parse(text, str(path))]
-            return torch.stack(mazes).to(torch.uint8).numpy(), None
-        numbers, questions, answers = table
+    def read_lines(self, texts: Sequence[str], numbers: list[int], path: Path, what: str) -> np.ndarray:
         code = {letter: token for letter, token in CODE.items() if letter.isascii()}
-        tokens = as_cells(questions, numbers, path, code, self.length, "maze", "one of # . S G, or a space")
-        for row, number in zip(tokens, numbers, strict=True):
+        code |= {"o": PATH} if what == "answer" else {}
+        expected = "one of # . S G, or a space" if what == "question" else "one of # . S G o"
+        texts = [text.replace("█", "#") for text in texts]
+        return as_cells(texts, numbers, path, code, self.length, what, expected)
+
+    def check_questions(self, questions: np.ndarray, numbers: list[int], path: Path) -> None:
+        for row, number in zip(questions, numbers, strict=True):
             self._refuse_wrong_ends(row, f"{path}, line {number}")
-        walked = self._in_parts(self._steps, torch.from_numpy(tokens))
+        walked = self._in_parts(self._steps, torch.from_numpy(questions))
         if (walked < 0).any():
             number = numbers[int((walked < 0).int().argmax())]
             raise UserError(f"{path}, line {number}: no way leads from S to G, expected one")
-        if answers is None:
-            return tokens, None
-        found = as_cells(answers, numbers, path, code | {"o": PATH}, self.length, "answer", "one of # . S G o")
-        both = torch.from_numpy(np.concatenate([found, tokens], 1))
+
+    def check_answers(self, questions: np.ndarray, answers: np.ndarray, numbers: list[int], path: Path) -> None:
+        both = torch.from_numpy(np.concatenate([answers, questions], 1))
         right = self._in_parts(lambda rows: self.reward(*rows.chunk(2, 1)), both) == 1
         if not right.all():
             number = numbers[int((~right).int().argmax())]
             raise UserError(f"{path}, line {number}: the answer is no shortest path of o from S to G, expected one")
-        return tokens, found
 
     def _in_parts(self, function: Any, rows: Tensor) -> Tensor:
         return torch.cat([function(part.long()) for part in rows.split(self._part)])
@@ -185,21 +183,39 @@ class Maze(SourcedTask, Text, Boards):
 
     # -- text --------------------------------------------------------------------------------------------------
 
-    # A maze is n lines of n squares, or one line: its rows joined by `/`, or all squares, or a row of a CSV file with
-    # such a field (its header is passed over). A wall is `#` or `█`; an open square is a space, `.` or `_`, so spaces
-    # count. A line that begins with `//` is a comment.
+    # A maze is n lines of n squares, or one line: its rows joined by `/`, or all squares. A wall is `#` or `█`; an open
+    # square is a space, `.` or `_`, so spaces count; the ends are S and G, or E for the goal. A line that begins with
+    # `//` is a comment.
 
     @classmethod
     def stands_alone(cls, line: str) -> bool:
-        return "/" in line or "," in line or len(line) > LONGEST_SIDE
+        return "/" in line or len(line) > LONGEST_SIDE
 
     @classmethod
-    def blocks(cls, lines: Iterable[str], where: str) -> Iterator[Block]:
-        return super().blocks(map(_solid, lines), where)
+    def solid(cls, line: str) -> str:
+        """`#` begins a comment in other texts, and spaces at the ends are dropped there; here both are squares."""
+        line = line.rstrip("\r\n")
+        return "#" if line.startswith("//") else line.replace("#", "█").replace(" ", ".")
 
     def read_one(self, lines: Block, where: str) -> Tensor:
+        place = f"{where}, line {lines[0][0]}"
+        tokens = self._squares(lines, where, CODE, "one of # . S G, or a space")
+        self._refuse_wrong_ends(tokens, place)
+        maze = torch.tensor(tokens)
+        if self._steps(maze[None]) < 0:
+            ends = (self._square(tokens.index(end)) for end in (START, GOAL))
+            raise UserError(f"{place}: no way leads from S ({next(ends)}) to G ({next(ends)}), expected one")
+        return maze
+
+    def read_answer(self, lines: Block, where: str) -> Tensor:
+        """A maze with its path marked by `o`."""
+        return torch.tensor(self._squares(lines, where, CODE | {"o": PATH, "O": PATH}, "one of # . S G o, or a space"))
+
+    def _squares(self, lines: Block, where: str, code: dict[str, int], expected: str) -> list[int]:
         place, n = f"{where}, line {lines[0][0]}", self.size
-        rows = _rows(lines, where)
+        rows = _rows(lines, where, n)
+        if len(lines) == len(rows) == 1:
+            raise UserError(f"{place}: {len(rows[0][1])} squares, expected {n * n}, or {n} lines of {n}")
         if len(rows) != n:
             raise UserError(f"{place}: a maze of {len(rows)} rows, expected {n} rows of {n} squares")
         tokens = []
@@ -207,15 +223,10 @@ class Maze(SourcedTask, Text, Boards):
             if len(row) != n:
                 raise UserError(f"{here}: {len(row)} squares, expected {n}")
             for c, letter in enumerate(row, 1):
-                if letter not in CODE:
-                    raise UserError(f"{here}, square {c}: {letter!r}, expected one of # . S G, or a space")
-                tokens.append(CODE[letter])
-        self._refuse_wrong_ends(tokens, place)
-        maze = torch.tensor(tokens)
-        if self._steps(maze[None]) < 0:
-            ends = (self._square(tokens.index(end)) for end in (START, GOAL))
-            raise UserError(f"{place}: no way leads from S ({next(ends)}) to G ({next(ends)}), expected one")
-        return maze
+                if letter not in code:
+                    raise UserError(f"{here}, square {c}: {letter!r}, expected {expected}")
+                tokens.append(code[letter])
+        return tokens
 
     def _refuse_wrong_ends(self, tokens: Sequence[int], place: str) -> None:
         """UserError unless there is one S and one G."""
@@ -235,6 +246,14 @@ class Maze(SourcedTask, Text, Boards):
         """By the number of rows."""
         return f"{cls.name}{len(_rows(lines, where))}"
 
+    @classmethod
+    def sized(cls, lines: Block, where: str) -> Self:
+        """Without walls and ends nothing is taken for a maze."""
+        if not any(set(line) & set("█#SsGgEe") for _, line in lines):
+            raise UserError(f"{where}, line {lines[0][0]}: no walls and no ends, expected a maze")
+        made = {"train": "generated", "test": "generated", "test_puzzles": 1, "min_path": 1}
+        return cls(MazeConfig(size=len(_rows(lines, where)), **made))
+
     def cells(self, tokens: Sequence[int]) -> list[list[str]]:
         n = self.size
         letters = ["?█ SGo"[t] for t in tokens]
@@ -247,23 +266,13 @@ class Maze(SourcedTask, Text, Boards):
         return self.format(tokens).replace(" ", ".").replace("\n", "/")
 
 
-def _solid(line: str) -> str:
-    """A line as `Text.blocks` takes it: `#` begins a comment there, and spaces at the ends are dropped."""
-    line = line.rstrip("\r\n")
-    if line.startswith("//") or "question" in line.split(","):
-        return "#"
-    return line.replace("#", "█").replace(" ", ".")
-
-
-def _rows(lines: Block, where: str) -> list[tuple[str, str]]:
-    """The rows of a maze, each with its place."""
+def _rows(lines: Block, where: str, side: int | None = None) -> list[tuple[str, str]]:
+    """The rows of a maze, each with its place; all squares on one line are cut into rows (of `side` squares)."""
     number, line = lines[0]
-    if len(lines) > 1 or not Maze.stands_alone(line):
-        return [(f"{where}, line {number}", row) for number, row in lines]
-    fields = line.split(",")
-    maze = next((field for field in fields if "/" in field or len(field) > LONGEST_SIDE), fields[0])
-    side = isqrt(len(maze))
-    if "/" not in maze and (side == 0 or side * side != len(maze)):
-        raise UserError(f"{where}, line {number}: {len(maze)} squares, expected as many rows as columns")
-    rows = maze.split("/") if "/" in maze else [maze[i : i + side] for i in range(0, len(maze), side)]
+    if len(lines) > 1 or not (Maze.stands_alone(line) or len(line) == (side or 0) ** 2):
+        return [(f"{where}, line {n}", row) for n, row in lines]
+    side = isqrt(len(line))
+    if "/" not in line and (side == 0 or side * side != len(line)):
+        raise UserError(f"{where}, line {number}: {len(line)} squares, expected as many rows as columns")
+    rows = line.split("/") if "/" in line else [line[i : i + side] for i in range(0, len(line), side)]
     return [(f"{where}, line {number}, row {r}", row) for r, row in enumerate(rows, 1)]

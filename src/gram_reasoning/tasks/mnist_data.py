@@ -23,6 +23,8 @@ MD5 = {  # as published beside the files
     "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
     "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
 }
+INNER = ("", "raw", "MNIST/raw")
+"""Where a folder may hold the files: itself, or as torchvision lays them out."""
 SIDE = 28
 DRAWN = {"train": 1000, "t10k": 200}
 """Figures of the source `drawn`."""
@@ -54,7 +56,8 @@ def find(config: MNISTConfig, name: str) -> Path:
     """The file of that name (without .gz) of a source: in its folder, or downloaded once and checked."""
     if config.source != "mirror":
         folder = Path(config.source)
-        for file in (folder / f"{name}.gz", folder / name):
+        names = (f"{name}.gz", name, name.replace("-idx", ".idx"))
+        for file in (folder / inner / one for inner in INNER for one in names):
             if file.is_file():
                 return file
         raise UserError(f"--task.source {folder}: no {name} or {name}.gz there, expected the four files of MNIST")

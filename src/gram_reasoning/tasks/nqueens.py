@@ -4,19 +4,23 @@ Tokens: 0 pad, 1 empty, 2 queen; a board is read row by row. Data: every solutio
 inputs that arise from several solutions have several valid answers, and all of them are known.
 """
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import combinations
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gram_reasoning.errors import UserError
+from gram_reasoning.errors import Ambiguous, UserError
 from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.configs import NQueensConfig
+from gram_reasoning.tasks.forms import is_list, whole
+from gram_reasoning.tasks.prepared import with_all_solutions
 from gram_reasoning.tasks.splits import HeldOutTask
-from gram_reasoning.tasks.text import Block, BoardText
+from gram_reasoning.tasks.text import Block, BoardText, Puzzle
 
 EMPTY, QUEEN = 1, 2
 
@@ -51,7 +55,7 @@ class NQueens(HeldOutTask, BoardText):
 
     name = "nqueens"
     vocab = 3
-    symbols = ("?", "._", "Qq")
+    symbols = ("?", "._0", "Qq1♛♕")
     open_token = EMPTY
 
     def __init__(self, config: NQueensConfig) -> None:
@@ -133,28 +137,54 @@ class NQueens(HeldOutTask, BoardText):
 
     # -- text --------------------------------------------------------------------------------------------------
 
-    # A board is N lines of N cells (Q queen, . or _ empty), or one line: its rows joined by `/`, or, for each row, the
-    # column of its queen counted from 1 (. where open), joined by commas.
+    # A board is N lines of N cells (Q or 1 queen, . or 0 empty), or one line: its rows joined by `/`, or, for each row,
+    # the column of its queen counted from 1 (. where open), joined by commas. A line of 0 and 1 alone, joined by
+    # commas, is a row: columns have no 0, and two queens in column 1 attack each other.
 
     @classmethod
     def stands_alone(cls, line: str) -> bool:
-        return "/" in line or "," in line
+        return "/" in line or ("," in line and not set(re.split(r"\s*,\s*", line)) <= {"0", "1"})
+
+    @classmethod
+    def spell(cls, value: Any, place: str) -> list[str]:
+        """A list of numbers has the column of each row's queen."""
+        if is_list(value) and value and all(cell is None or whole(cell) is not None or cell == "." for cell in value):
+            if 0 in value:
+                raise Ambiguous(
+                    f"{place}: a column 0, which may be the first one counted from 0 or an open row; expected columns "
+                    "counted from 1, and None or null for an open row"
+                )
+            return [",".join("." if cell in (None, ".") else str(whole(cell)) for cell in value)]
+        return super().spell(value, place)
 
     def read_one(self, lines: Block, where: str) -> Tensor:
         place = f"{where}, line {lines[0][0]}"
-        if "," in lines[0][1]:
-            return self._peaceful(self._from_columns(lines[0][1].split(","), place), place)
-        return self._peaceful(super().read_one(lines, where), place)
+        first = lines[0][1]
+        if len(lines) == 1 and "," in first and "/" not in first:
+            return self._peaceful(self._from_columns(first.split(","), place), place)
+        return self._peaceful(super().read_one([(n, line.replace(",", " ")) for n, line in lines], where), place)
+
+    def problems_of(self, puzzles: Sequence[Puzzle], where: str) -> Problems:
+        found = []
+        for puzzle in puzzles:
+            placed = (puzzle.tokens.view(self.size, self.size) == QUEEN).int()
+            given = placed.argmax(1).where(placed.any(1), -1)
+            found.append(np.array(list(_complete(tuple(given.tolist()))), dtype=np.int8).reshape(-1, self.size))
+            if len(found[-1]) == 0:
+                raise UserError(f"{puzzle.place}: no solution exists, expected a board that has one")
+        inputs = torch.stack([puzzle.tokens for puzzle in puzzles]).to(torch.uint8)
+        return with_all_solutions(inputs, [torch.from_numpy(_boards(columns)) for columns in found], complete=True)
 
     @classmethod
     def model_name(cls, lines: Block, where: str) -> str:
-        """By the side of the board: its rows if it stands on one line, else its first row's cells."""
-        line = lines[0][1]
-        mark = next((mark for mark in ",/" if mark in line), None)
-        size = line.count(mark) + 1 if mark else len("".join(line.split()))
+        size = _side(lines)
         if size in range(4, 13):
-            cls(NQueensConfig(size=size)).read_one(lines, where)  # a misshapen board is refused as such
+            cls.sized(lines, where).read_one(lines, where)  # a misshapen board is refused as such
         return f"{cls.name}{size}"
+
+    @classmethod
+    def sized(cls, lines: Block, where: str) -> Self:
+        return cls(NQueensConfig(size=_side(lines)))
 
     @property
     def legend(self) -> str:
@@ -189,6 +219,13 @@ class NQueens(HeldOutTask, BoardText):
 
     def cells(self, tokens: Sequence[int]) -> list[list[str]]:
         return [["♛" if cell == "Q" else "" for cell in row] for row in self.rows(tokens)]
+
+
+def _side(lines: Block) -> int:
+    """The side of a board: its rows if it stands on one line, else its first row's cells."""
+    line = lines[0][1]
+    mark = None if len(lines) > 1 else next((mark for mark in "/," if mark in line), None)
+    return line.count(mark) + 1 if mark else len("".join(line.replace(",", " ").split()))
 
 
 def _boards(columns: np.ndarray) -> np.ndarray:

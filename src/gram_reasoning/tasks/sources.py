@@ -1,23 +1,24 @@
 """Puzzles from a public set on the Hub, from files, or from a generator: read, split without overlap, prepared once."""
 
-import csv
-import gzip
-import io
-import zlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from gram_reasoning.errors import UserError
-from gram_reasoning.tasks.base import Problems, Task
+from gram_reasoning.storage.lines import lines_of
+from gram_reasoning.tasks.base import Problems
+from gram_reasoning.tasks.forms import Block
 from gram_reasoning.tasks.prepared import file_sha256, prepared
 from gram_reasoning.tasks.splits import hashed, row_codes
+from gram_reasoning.tasks.text import Puzzle, Text
 
 
-class SourcedTask(Task):
+class SourcedTask(Text):
     """A task with a `configs.SourceConfig`. Here puzzles are rows of cells (M, cells) uint8, as `read_file` says.
 
     Training puzzles come in an order that a hash of the puzzle gives: first those of the validation split, then those
@@ -27,13 +28,53 @@ class SourcedTask(Task):
     hub: str
     """The public set on the Hub: a file train.csv and a file test.csv."""
 
-    @abstractmethod
     def read_file(self, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-        """The puzzles of a file, and their answers if it has them.
+        """The puzzles of a file as `gram solve` reads them, and their answers if it has them.
 
         Raises:
             UserError: what is wrong, with file, line and cell.
         """
+        entries = list(self.entries(lines_of(path.open, str(path)), str(path)))
+        if not entries:
+            raise UserError(f"{path}: no puzzles, expected at least one")
+        numbers = [entry.question[0][0] for entry in entries]
+        questions = self._read_all([entry.question for entry in entries], path, "question")
+        self.check_questions(questions, numbers, path)
+        if not any(entry.answer for entry in entries):
+            return questions, None
+        if lacking := next((number for number, e in zip(numbers, entries, strict=True) if e.answer is None), None):
+            raise UserError(f"{path}, line {lacking}: no answer, expected one as other rows have it")
+        answers = self._read_all([entry.answer for entry in entries if entry.answer], path, "answer")
+        self.check_answers(questions, answers, numbers, path)
+        return questions, answers
+
+    def problems_of(self, puzzles: Sequence[Puzzle], where: str) -> Problems:
+        answers = [puzzle.answer for puzzle in puzzles if puzzle.answer is not None]
+        given = self.as_rows(torch.stack(answers)) if len(answers) == len(puzzles) else None
+        return self.solved(self.as_rows(torch.stack([puzzle.tokens for puzzle in puzzles])), given, where)
+
+    def _read_all(self, blocks: list[Block], path: Path, what: str) -> np.ndarray:
+        """Many boards at once, where each is a line of all cells; else one after the other."""
+        if all(len(block) == 1 and len(block[0][1]) == self.length for block in blocks):
+            return self.read_lines([block[0][1] for block in blocks], [block[0][0] for block in blocks], path, what)
+        read = self.read_one if what == "question" else self.read_answer
+        return self.as_rows(torch.stack([read(block, str(path)) for block in blocks]))
+
+    def as_rows(self, tokens: Tensor) -> np.ndarray:
+        """Boards of tokens (M, L) as rows of cells (M, cells) uint8."""
+        return tokens.to(torch.uint8).cpu().numpy()
+
+    @abstractmethod
+    def read_lines(self, texts: Sequence[str], numbers: list[int], path: Path, what: str) -> np.ndarray:
+        """Lines of all cells as rows of cells (M, cells) uint8; `what` they are: "question" or "answer"."""
+
+    @abstractmethod
+    def check_questions(self, questions: np.ndarray, numbers: list[int], path: Path) -> None:
+        """UserError with the line of a puzzle (M, L) that is none."""
+
+    @abstractmethod
+    def check_answers(self, questions: np.ndarray, answers: np.ndarray, numbers: list[int], path: Path) -> None:
+        """UserError with the line of an answer that does not fit its puzzle, as far as one can see at once."""
 
     @abstractmethod
     def generate(self, number: int) -> np.ndarray:
@@ -137,39 +178,6 @@ def download(hub: str, file: str) -> Path:
             f"{hub}/{file}: not in the cache, and the Hub cannot be reached ({type(error).__name__}); expected a "
             "network, or other puzzles: --task.train FILE --task.test FILE, or `generated` for both"
         ) from error
-
-
-def read_text(path: Path) -> str:
-    """The text of a file that may be gzipped."""
-    try:
-        raw = path.read_bytes()
-        return (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not text (byte {error.start} is not UTF-8), expected puzzles") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read ({error}), expected a file of puzzles") from error
-
-
-def csv_columns(text: str, path: Path) -> tuple[list[int], Sequence[str], Sequence[str] | None] | None:
-    """Line numbers, questions and answers (if there are any) of a CSV file; None if the text is none."""
-    first = text[: text.find("\n") + 1 or None].strip()
-    if "question" not in first.split(","):
-        return None
-    try:
-        rows = list(csv.reader(io.StringIO(text), strict=True))
-    except csv.Error as error:
-        raise UserError(f"{path}: not a CSV file ({error}), expected rows of {', '.join(text.split()[:1])}") from error
-    header, rows = rows[0], rows[1:]
-    numbers = [number for number, row in enumerate(rows, 2) if row]
-    rows = [row for row in rows if row]
-    if not rows:
-        raise UserError(f"{path}: no puzzles, expected rows after the header")
-    for number, row in zip(numbers, rows, strict=True):
-        if len(row) != len(header):
-            raise UserError(f"{path}, line {number}: {len(row)} fields, expected {len(header)} as in the header")
-    columns = list(zip(*rows, strict=True))
-    answers = columns[header.index("answer")] if "answer" in header else None
-    return numbers, columns[header.index("question")], answers
 
 
 def as_cells(

@@ -3,10 +3,9 @@
 Tokens: 0 pad, 1 blank, 2 and up the digits; a board is read row by row.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -14,14 +13,16 @@ from torch import Tensor
 
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
+from gram_reasoning.tasks import sudoku_text
 from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.configs import SudokuConfig
+from gram_reasoning.tasks.forms import Entry, is_list
 from gram_reasoning.tasks.pictures import Boards
 from gram_reasoning.tasks.sources import SourcedTask
-from gram_reasoning.tasks.text import Block, Text, Written
+from gram_reasoning.tasks.sudoku_text import BLANKS
+from gram_reasoning.tasks.text import Block, Written
 
 BLANK, ONE = 1, 2
-BLANKS = ".0_*"
 COUNT_LIMIT = 10_000
 """Solutions of a puzzle are counted no further: an empty board has more than 10^21."""
 
@@ -105,7 +106,7 @@ class SudokuBoards(Written, Boards):
         return (tokens - BLANK).clamp(min=0).to(torch.uint8).cpu().numpy()
 
 
-class Sudoku(SudokuBoards, SourcedTask, Text):
+class Sudoku(SudokuBoards, SourcedTask):
     """Solving puzzles. See SudokuConfig."""
 
     name = "sudoku"
@@ -142,10 +143,21 @@ class Sudoku(SudokuBoards, SourcedTask, Text):
 
     # -- data --------------------------------------------------------------------------------------------------
 
-    def read_file(self, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    def read_lines(self, texts: Sequence[str], numbers: list[int], path: Path, what: str) -> np.ndarray:
         from gram_reasoning.tasks import sudoku_data
 
-        return sudoku_data.read_file(path, self.size)
+        return sudoku_data.read_lines(texts, numbers, path, self.size, what)
+
+    def as_rows(self, tokens: Tensor) -> np.ndarray:
+        return self.digits(tokens)
+
+    def check_questions(self, questions: np.ndarray, numbers: list[int], path: Path) -> None:
+        del questions, numbers, path  # the solver finds those without a solution
+
+    def check_answers(self, questions: np.ndarray, answers: np.ndarray, numbers: list[int], path: Path) -> None:
+        from gram_reasoning.tasks import sudoku_data
+
+        sudoku_data.check_answers(questions, answers, numbers, path)
 
     def generate(self, number: int) -> np.ndarray:
         from gram_reasoning.tasks import sudoku_data
@@ -160,28 +172,40 @@ class Sudoku(SudokuBoards, SourcedTask, Text):
 
     # -- text --------------------------------------------------------------------------------------------------
 
-    # A board is n lines of n cells, or one line: all cells, or its rows joined by `/`, or a row of a CSV file with
-    # such a field (its header is passed over). A blank is one of `.0_*`; spaces, `|` and lines like `---+---+---`
-    # are looked over.
-
     @classmethod
     def stands_alone(cls, line: str) -> bool:
-        return "/" in line or "," in line or len(_cells(line)) in (16, 81)
+        return sudoku_text.stands_alone(line)
 
     @classmethod
-    def blocks(cls, lines: Iterable[str], where: str) -> Iterator[Block]:
-        return super().blocks(("#" if "question" in line.split(",") else line for line in lines), where)
+    def solid(cls, line: str) -> str:
+        """Tabs may stand for blanks, also at the ends."""
+        return line.strip(" \r\n") if line.strip() else ""
+
+    @classmethod
+    def cleaned(cls, lines: Iterable[str]) -> Iterable[str]:
+        return sudoku_text.without_titles(lines)
+
+    @classmethod
+    def is_whole(cls, block: Block) -> bool:
+        return sudoku_text.is_whole(block)
+
+    @classmethod
+    def _cut(cls, lines: Iterable[str], where: str) -> Iterator[Entry]:
+        return (entry for entry in super()._cut(lines, where) if not sudoku_text.is_frame(entry.question))
+
+    @classmethod
+    def spell(cls, value: Any, place: str) -> list[str]:
+        """All cells in one list are a board too."""
+        if is_list(value) and len(value) in sudoku_text.SIZES and not any(is_list(cell) for cell in value):
+            return ["".join(cls.cell(cell, place) for cell in value)]
+        return super().spell(value, place)
 
     def read_one(self, lines: Block, where: str) -> Tensor:
         place = f"{where}, line {lines[0][0]}"
         n = self.size
-        rows = [(f"{where}, line {number}", _cells(line)) for number, line in lines if not _is_border(line)]
-        if len(lines) == 1 and (self.stands_alone(lines[0][1]) or len(rows) == 1):
-            cells = _one_line(lines[0][1], self.length)
-            if "/" not in cells and len(cells) != self.length:
-                raise UserError(f"{place}: {len(cells)} cells, expected {self.length}, or {n} lines of {n}")
-            parts = cells.split("/") if "/" in cells else [cells[i : i + n] for i in range(0, self.length, n)]
-            rows = [(f"{place}, row {r}", row) for r, row in enumerate(parts, 1)]
+        rows = sudoku_text.rows_of(lines, where, n)
+        if len(lines) == len(rows) == 1:
+            raise UserError(f"{place}: {len(rows[0][1])} cells, expected {self.length}, or {n} lines of {n}")
         if len(rows) != n:
             raise UserError(f"{place}: a board of {len(rows)} rows, expected {n} rows of {n} cells")
         tokens = []
@@ -195,6 +219,9 @@ class Sudoku(SudokuBoards, SourcedTask, Text):
         board = torch.tensor(tokens)
         self._refuse_contradiction(board, place)
         return board
+
+    def read_answer(self, lines: Block, where: str) -> Tensor:
+        return self.read_one(lines, where)
 
     def _refuse_contradiction(self, board: Tensor, place: str) -> None:
         """UserError if two clues of one unit hold the same digit."""
@@ -212,22 +239,10 @@ class Sudoku(SudokuBoards, SourcedTask, Text):
 
     @classmethod
     def model_name(cls, lines: Block, where: str) -> str:
-        """By the side of the board: that of a line of all cells, else the length of its first row."""
-        row = next((line for _, line in lines if not _is_border(line)), "")
-        cells = _one_line(row, 81)
-        side = {16: 4, 81: 9}.get(len(cells), len(cells.split("/")[0]))
-        return f"{cls.name}{side}"
+        """By the side of the board."""
+        return f"{cls.name}{sudoku_text.side_of(lines, where)}"
 
-
-def _cells(line: str) -> str:
-    return re.sub(r"[\s|]", "", line)
-
-
-def _is_border(line: str) -> bool:
-    return re.fullmatch(r"[-+=|\s]*[-+=][-+=|\s]*", line) is not None
-
-
-def _one_line(line: str, cells: int) -> str:
-    """The board of a line, without spaces; of a CSV row the first field that is as long as a board."""
-    fields = [_cells(field) for field in line.split(",")]
-    return next((field for field in fields if len(field) in (cells, 16, 81)), fields[0])
+    @classmethod
+    def sized(cls, lines: Block, where: str) -> Self:
+        size = sudoku_text.side_of(lines, where)
+        return cls(SudokuConfig(size=size, train="generated", test="generated", test_puzzles=1))

@@ -11,41 +11,25 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.tasks import sudoku_solver
 from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.prepared import with_all_solutions
-from gram_reasoning.tasks.sources import as_cells, csv_columns, read_text
+from gram_reasoning.tasks.sources import as_cells
+from gram_reasoning.tasks.sudoku_text import BLANKS
 
 MOST_SOLUTIONS = 2000
 """Solutions of a puzzle that are kept; a split with a puzzle that has more is not complete."""
 
 
-def read_file(path: Path, size: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """The puzzles of a file, and their answers if it has them: both (M, cells).
+def read_lines(texts: Sequence[str], numbers: list[int], path: Path, size: int, what: str) -> np.ndarray:
+    """Lines of size * size cells as digits (M, cells)."""
+    code = {**dict.fromkeys(BLANKS, 0), **{str(d): d for d in range(1, size + 1)}}
+    return as_cells(texts, numbers, path, code, size * size, what, f"a digit from 1 to {size} or . for a blank")
 
-    A CSV file has a header with `question` and perhaps `answer`; any other has a puzzle a line, `#` begins a comment.
-    Blanks are `.`, `0`, `_` or `*`. Both may be gzipped.
-    """
-    text = read_text(path)
-    if (table := csv_columns(text, path)) is None:
-        lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
-        lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
-        if not lines:
-            raise UserError(f"{path}: no puzzles, expected one a line")
-        return _digits([line for _, line in lines], [number for number, _ in lines], path, size, "puzzle"), None
-    numbers, questions, answers = table
-    questions = _digits(questions, numbers, path, size, "question")
-    if answers is None:
-        return questions, None
-    answers = _digits(answers, numbers, path, size, "answer")
+
+def check_answers(questions: np.ndarray, answers: np.ndarray, numbers: list[int], path: Path) -> None:
+    """UserError with the line of an answer that is no completion of its question."""
     wrong = (answers == 0).any(1) | ((questions != 0) & (questions != answers)).any(1)
     if wrong.any():
         raise UserError(f"{path}, line {numbers[wrong.argmax()]}: the answer has blanks or changes a clue, expected "
                         "a completion of the question")  # fmt: skip
-    return questions, answers
-
-
-def _digits(texts: Sequence[str], numbers: list[int], path: Path, size: int, what: str) -> np.ndarray:
-    """Strings of size * size cells as digits (M, cells)."""
-    code = {**dict.fromkeys(".0_*", 0), **{str(d): d for d in range(1, size + 1)}}
-    return as_cells(texts, numbers, path, code, size * size, what, f"a digit from 1 to {size} or . for a blank")
 
 
 def solved(questions: np.ndarray, answers: np.ndarray | None, source: str) -> Problems:

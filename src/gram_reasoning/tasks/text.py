@@ -6,20 +6,35 @@
 import io
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
+from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gram_reasoning.errors import UserError
-from gram_reasoning.tasks.base import PAD, Task
+from gram_reasoning.tasks.base import PAD, Problems, Task
+from gram_reasoning.tasks.configs import KINDS
+from gram_reasoning.tasks.forms import (
+    ANSWER,
+    QUESTION,
+    Block,
+    Entry,
+    begins_value,
+    depth_of,
+    header_of,
+    is_list,
+    named_in,
+    table_rows,
+    value_of,
+    whole,
+)
 from gram_reasoning.tasks.pictures import Boards
 
 LONGEST_BLOCK = 1000
 """Lines of an input: more in one block is no puzzle, but a file of another kind."""
-
-Block = list[tuple[int, str]]
-"""The lines of one input, each with its number."""
 
 
 class Written(Task):
@@ -57,8 +72,25 @@ class Blocks(Written):
         return cls.name
 
 
+@dataclass(frozen=True)
+class Puzzle:
+    """One input that was read."""
+
+    place: str
+    """Its name in messages."""
+    tokens: Tensor  # (L,)
+    answer: Tensor | None
+    """The answer that came with it (L,), if any: right by the rules."""
+    writer: Written
+    """Writes it and its answers in the numbers of its author."""
+
+
 class Text(Blocks):
-    """A task that reads its inputs: one in each block of lines."""
+    """A task that reads its inputs: from lines of its own, from a table with a header, or from values.
+
+    A table is CSV (or parted by `;` or tabs) whose header names the column of the inputs and perhaps that of the
+    answers (see forms.py). Values are nested lists, in JSON or from Python, or objects with the same names.
+    """
 
     can = "read inputs as text"
     reads_format: bool = True
@@ -77,10 +109,74 @@ class Text(Blocks):
             UserError: what is wrong, with file, line and cell, and what was expected.
         """
 
+    def read_answer(self, lines: Block, where: str) -> Tensor:
+        """The tokens (L,) of an answer from its lines."""
+        del lines
+        raise UserError(f"{where}: the task {self.name} does not read answers, expected a file without them")
+
+    @classmethod
+    def solid(cls, line: str) -> str:
+        """A line without what does not count at its ends; one that begins with `#` is a comment."""
+        return line.strip()
+
+    @classmethod
+    def spell(cls, value: Any, place: str) -> list[str]:
+        """The lines of an input or an answer that came as nested lists."""
+        if isinstance(value, str):
+            return value.splitlines()
+        rows = value if is_list(value) else []
+        if rows and all(isinstance(row, str) for row in rows):
+            return list(rows)
+        if rows and all(is_list(row) for row in rows):
+            return ["".join(cls.cell(cell, place) for cell in row) for row in rows]
+        raise UserError(f"{place}: {str(value)[:40]!r}, expected a list of rows, each a text or a list of cells")
+
+    @classmethod
+    def cell(cls, value: Any, place: str) -> str:
+        """The character of a cell that came as a value; None and an empty text stand for an open one."""
+        if value is None or value == "":
+            return "."
+        text = str(value if (number := whole(value)) is None else number)
+        if len(text) != 1:
+            raise UserError(f"{place}: a cell {text[:40]!r}, expected one character or digit")
+        return text
+
+    def writer(self, lines: Block, where: str) -> Written:
+        """The task as it writes the input of these lines: one with vertices or the like in its author's numbers."""
+        del lines, where
+        return self
+
+    @classmethod
+    def sized(cls, lines: Block, where: str) -> Self:
+        """A task that such an input might be of, by its shape.
+
+        Raises:
+            UserError: the lines have another shape.
+        """
+        del lines, where
+        return cls(KINDS[cls.name]())
+
+    # -- texts into inputs -------------------------------------------------------------------------------------
+
+    def read_entry(self, entry: Entry, where: str, answers: bool = False) -> Puzzle:
+        """An input; if asked with the answer that came with it, which must be right by the rules."""
+        place = f"{where}, line {entry.question[0][0]}"
+        tokens = self.read_one(entry.question, where)
+        answer = None
+        if answers and entry.answer is not None:
+            answer = self.canonical(self.read_answer(entry.answer, where)[None], tokens[None])[0]
+            reward = self.reward(answer[None], tokens[None])
+            if reward is not None and float(reward[0]) != 1:
+                raise UserError(f"{place}: the answer is not right for its question, expected one that is")
+        return Puzzle(place, tokens, answer, self.writer(entry.question, where))
+
+    def puzzles(self, lines: Iterable[str], where: str, answers: bool = False) -> Iterator[Puzzle]:
+        """Read inputs while their lines come in, if asked with their answers."""
+        return (self.read_entry(entry, where, answers) for entry in self.entries(lines, where))
+
     def read(self, lines: Iterable[str], where: str) -> Iterator[tuple[str, Tensor]]:
         """Read inputs while their lines come in: for each, its name in messages and its tokens (L,)."""
-        for block in self.blocks(lines, where):
-            yield f"{where}, line {block[0][0]}", self.read_one(block, where)
+        return ((puzzle.place, puzzle.tokens) for puzzle in self.puzzles(lines, where))
 
     def parse(self, text: str, where: str) -> list[tuple[str, Tensor]]:
         """The inputs of a text, as `read` gives them; at least one."""
@@ -89,11 +185,108 @@ class Text(Blocks):
             raise UserError(f"{where}: no input found, expected at least one")
         return found
 
+    def read_value(self, value: Any, where: str) -> Puzzle:
+        """One input from Python: its text, nested lists, a numpy array or a tensor."""
+        if isinstance(value, str):
+            found = list(self.puzzles(io.StringIO(value), where))
+            if not found:
+                raise UserError(f"{where}: no input found, expected at least one")
+            if len(found) > 1:
+                raise UserError(f"{where}: {len(found)} inputs in one text, expected one")
+            return found[0]
+        return self.read_entry(self.entry_of(_plain(value), 1, where), where)
+
+    def problems_of(self, puzzles: Sequence[Puzzle], where: str) -> Problems:
+        """Inputs that were read as problems, to judge a model on: with all their solutions where a task finds them.
+
+        Else with the answers that came with them, if all have one; without answers no solution is known.
+
+        Raises:
+            UserError: an input has no solution.
+        """
+        del where
+        inputs = torch.stack([puzzle.tokens for puzzle in puzzles]).to(torch.uint8)
+        answers = [puzzle.answer for puzzle in puzzles if puzzle.answer is not None]
+        if len(answers) == len(puzzles):
+            return Problems.of_pairs(inputs, torch.stack(answers).to(torch.uint8), complete=False)
+        none = torch.zeros(len(puzzles), dtype=torch.int64)
+        return Problems(inputs, inputs[:0], none[:0], none, none, complete=False)
+
     @classmethod
     def blocks(cls, lines: Iterable[str], where: str) -> Iterator[Block]:
-        """The lines of each input with their numbers; lines that start with `#` are comments."""
+        """The lines of each input with their numbers."""
+        return (entry.question for entry in cls.entries(lines, where))
+
+    @classmethod
+    def entries(cls, lines: Iterable[str], where: str) -> Iterator[Entry]:
+        """The lines of each input, and of its answer if there is one, while they come in."""
+        lines, before = iter(lines), []
+        for number, line in enumerate(lines, 1):
+            line = line.removeprefix("\ufeff") if number == 1 else line
+            before.append(line)
+            if (content := cls.solid(line)) and not content.startswith("#"):
+                if (header := header_of(line, f"{where}, line {number}")) is not None:
+                    for row, question, answer in table_rows(lines, header, number, where):
+                        given = None if answer is None or not answer.strip() else cls._field(answer, row, where)
+                        yield Entry(cls._field(question, row, where), given)
+                    return
+                break
+        yield from cls._cut(chain(before, lines), where)
+
+    @classmethod
+    def _field(cls, text: str, number: int, where: str) -> Block:
+        """The lines of a field of a table, all in its line."""
+        if begins_value(text.strip()):
+            place = f"{where}, line {number}"
+            return cls._spelled(value_of(text.strip(), place), number, where)
+        lines = text.splitlines() or [text]
+        found = [(number, solid) for line in lines if (solid := cls.solid(line)) or len(lines) == 1]
+        return found or [(number, "")]
+
+    @classmethod
+    def _spelled(cls, value: Any, number: int, where: str) -> Block:
+        spelled = cls.spell(value, f"{where}, line {number}")
+        return [(number, solid) for line in spelled if (solid := cls.solid(line))] or [(number, "")]
+
+    @classmethod
+    def entry_of(cls, value: Any, number: int, where: str) -> Entry:
+        """The input of a value, and its answer if it is an object that has one."""
+        place = f"{where}, line {number}"
+        if isinstance(value, dict) and (question := named_in(value, QUESTION, place)) is not None:
+            answer = named_in(value, ANSWER, place)
+            spelled = None if answer is None else cls._spelled(answer, number, where)
+            return Entry(cls._spelled(question, number, where), spelled)
+        return Entry(cls._spelled(value, number, where))
+
+    @classmethod
+    def cleaned(cls, lines: Iterable[str]) -> Iterable[str]:
+        """The lines of a text without a header, one for each; those that hold no puzzle empty or as comments."""
+        return lines
+
+    @classmethod
+    def is_whole(cls, block: Block) -> bool:
+        """Whether nothing can follow these lines in their input, though no empty line has come."""
+        del block
+        return False
+
+    @classmethod
+    def _cut(cls, lines: Iterable[str], where: str) -> Iterator[Entry]:
+        """The inputs of lines without a header."""
         block: Block = []
-        for number, line in enumerate(map(str.strip, chain(lines, [""])), 1):
+        value: Block = []
+        depth = 0
+        for number, raw in enumerate(chain(cls.cleaned(lines), [""]), 1):
+            if value or (not block and begins_value(raw.strip())):
+                value.append((number, raw.strip()))
+                depth += depth_of(raw)
+                if depth <= 0:
+                    first, text = value[0][0], "\n".join(line for _, line in value)
+                    yield cls.entry_of(value_of(text, f"{where}, line {first}"), first, where)
+                    value, depth = [], 0
+                elif len(value) > LONGEST_BLOCK:
+                    break
+                continue
+            line = cls.solid(raw)
             if line.startswith("#"):
                 continue
             if line and not cls.stands_alone(line):
@@ -103,6 +296,9 @@ class Text(Blocks):
                         f"{where}, line {block[0][0]}: more than {LONGEST_BLOCK} lines in one block, "
                         "expected an empty line between inputs"
                     )
+                if cls.is_whole(block):
+                    yield Entry(block)
+                    block = []
                 continue
             if block and line:
                 raise UserError(
@@ -110,8 +306,17 @@ class Text(Blocks):
                     f"{block[0][0]}, expected an empty line between them"
                 )
             if one := block or ([(number, line)] if line else []):
-                yield one
+                yield Entry(one)
             block = []
+        if value:
+            raise UserError(f"{where}, line {value[0][0]}: a list that does not end, expected its last bracket")
+
+
+def _plain(value: Any) -> Any:
+    """Nested lists of plain values."""
+    if isinstance(value, Tensor | np.ndarray | np.generic):
+        return value.tolist()
+    return [_plain(part) for part in value] if is_list(value) else value
 
 
 class BoardText(Text, Boards):
@@ -150,6 +355,9 @@ class BoardText(Text, Boards):
                     raise UserError(f"{here}, cell {c}: {cell!r}, expected {self.legend}")
                 tokens.append(token_of[cell])
         return torch.tensor(tokens)
+
+    def read_answer(self, lines: Block, where: str) -> Tensor:
+        return self.read_one(lines, where)
 
     def rows(self, tokens: Sequence[int]) -> list[str]:
         """The rows of a board, a character a cell."""
