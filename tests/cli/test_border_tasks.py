@@ -88,7 +88,7 @@ def spell(board: sudoku.Board, form: int, blank: str) -> str:
     if form == 1:
         return "/".join(rows)
     if form == 2:
-        return f"some source,{cells},,7"
+        return f"  {cells} "  # a row of a table would need a header
     if form == 3:
         return "\n".join(" ".join(row) for row in rows) + "\n"
     boxed = [" | ".join((row[:3], row[3:6], row[6:])) for row in rows]
@@ -159,9 +159,10 @@ def test_graphs(good: list[tuple[coloring.Edges, int]], fault: str | None, dimac
     elif dimacs is not None or not good:
         texts, graphs = [*texts, spell_graph(dimacs or set(), 0)], [*graphs, dimacs or set()]
     code, answers, err = solve("coloring", "\n\n".join(texts) + "\n")
+    bases = [*((1 if form == 0 else form % 2) for _, form in good), 1]  # answers are in the user's numbers
     printed = [
-        {(int(a) - 1, int(b) - 1) for a, _, b in (part.partition(" ") for part in item["input"].split("/")) if b}
-        for item in answers
+        {(int(a) - base, int(b) - base) for a, _, b in (part.partition(" ") for part in item["input"].split("/")) if b}
+        for item, base in zip(answers, bases, strict=False)
     ]
     assert printed == graphs
     right = [

@@ -112,8 +112,8 @@ def test_no_command(capsys: pytest.CaptureFixture[str]):
 
 BAD_LINES = [
     (["fly"], "unknown command 'fly'"),
-    (["train"], "expected the name of a recipe first"),
-    (["train", "--out", "runs"], "expected the name of a recipe first"),
+    (["train"], "expected the name of a recipe, or --config FILE, first"),
+    (["train", "--out", "runs"], "expected the name of a recipe, or --config FILE, first"),
     (["train", "nqueens9"], "unknown recipe 'nqueens9'"),
     (["data", "nqueens9"], "unknown recipe 'nqueens9'"),
     (["eval"], "expected the folder of a run"),
