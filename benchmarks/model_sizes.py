@@ -14,7 +14,7 @@ from gram_reasoning.analysis.costs import META, sampling_operations, training_op
 from gram_reasoning.build import build_model, build_task
 from gram_reasoning.recipes import get_recipe
 
-PAPER = {"direct8": 27, "direct32": 100, "looped": 7, "hrm": 27, "trm": 7}
+PAPER = {"direct8": 27, "direct32": 100, "looped": 7, "hrm": 27, "trm": 7, "ar": 10.6, "mdlm": 12.6}
 """Millions of parameters."""
 
 

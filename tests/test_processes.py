@@ -193,7 +193,7 @@ def test_two_processes_train_and_evaluate_any_model_as_one(recipe: str, tmp_path
     judge = ["eval", str(tmp_path / "one"), "--limit", "5", "--samples", "3", "--chunk", "4", "--device", "cpu"]
     judge += [*options, "--json"]
     assert main([*judge, str(tmp_path / "one.json")]) == 0
-    ended = launch(2, [*judge, str(tmp_path / "two.json")]).wait()
+    ended = launch(2, [*judge, str(tmp_path / "two.json")]).wait(120)
     assert [code for code, _ in ended] == [0, 0], ended
     one, two = (json.loads((tmp_path / name).read_text()) for name in ("one.json", "two.json"))
     for report in (one, two):

@@ -36,7 +36,7 @@ def nqueens7_ar_pocket() -> Recipe:
     model = AutoregressiveConfig(
         hidden_size=64, num_heads=4, mlp_size=128, num_layers=3, prefix_tokens=1, relations=True
     )
-    summary = "7x7 by AR: minutes on one CPU core."
+    summary = "7x7 by AR: five minutes on one CPU core."
     return _drawn(nqueens7_pocket(), "ar", summary, model, lr=3e-3, weight_decay=0.1, steps=1500, eval_every=500)
 
 
@@ -51,7 +51,7 @@ def nqueens7_mdlm_pocket() -> Recipe:
         token_mixer="mlp",
         sampling_steps=24,
     )
-    summary = "7x7 by MDLM: minutes on one CPU core."
+    summary = "7x7 by MDLM: five minutes on one CPU core."
     return _drawn(nqueens7_pocket(), "mdlm", summary, model, lr=3e-3, weight_decay=0.1, steps=2500, eval_every=500)
 
 
