@@ -294,10 +294,12 @@ def test_names_of_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def bundled_numbers(name: str) -> list[dict[str, Any]]:
-    """What is stored under results/ of a model in the package on test inputs, fewest steps first."""
+    """What is stored under results/ of a model in the package on all its test inputs, fewest steps first."""
     stored = [json.loads(path.read_text()) for path in (ROOT / "results").rglob("*.json")]
     own = (name, f"src/gram_reasoning/pretrained/{name}")
     numbers = [v for v in stored if isinstance(v, dict) and v.get("checkpoint") in own and v["split"] == "test"]
+    whole = max((value["inputs"] for value in numbers), default=0)
+    numbers = [value for value in numbers if value["inputs"] == whole]
     return sorted(numbers, key=lambda value: (value["steps"], value["samples"], value["select"], value["seed"]))
 
 
