@@ -27,7 +27,7 @@ def small_portions(nats: float, first: float | None = None, steps: int = 12) -> 
     }
 
 
-def rolled_out(recipe: Recipe, **model: Any) -> Recipe:
+def rolled_out(recipe: Recipe, steps: int, **model: Any) -> Recipe:
     """Every slot rolls out as it will be judged: noise of a fixed small size, and the solution nearest to its state.
 
     No posterior, so nothing to leak, and no budget to find: a state is pushed about by N(0, 0.2^2) at every step and
@@ -57,6 +57,7 @@ def rolled_out(recipe: Recipe, **model: Any) -> Recipe:
     train = replace(
         recipe.train,
         batch_size=48,
+        steps=steps,
         examples="inputs",
         prior_share=1.0,
         prior_target="nearest",

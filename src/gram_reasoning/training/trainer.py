@@ -192,6 +192,7 @@ class Trainer:
         with ExitStack() as stack:
             opened = self.processes.once(lambda: open_run(self.run, self.recipe, resume, stack, self.start))
             newest, note = opened
+            self.start = self.start or (begun(self.run) or (None, None))[1]
             if note:
                 self.say(note)
             if newest is not None:
@@ -291,6 +292,7 @@ class Trainer:
         shared = {**model, **self.average.weights}
         config = {"format": checkpoint.FORMAT, "step": self.step, "recipe": to_json(self.recipe)}
         config |= {"owners": owners} if (owners := owners_of(self.task)) else {}
+        config |= {"init_sha256": self.start} if self.start else {}
         checkpoint.save_folder(self.run / "model", {"model": shared}, {"config": config}, largest=checkpoint.LARGEST)
 
     def _log(self) -> RunLog:
