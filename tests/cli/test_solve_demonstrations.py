@@ -17,7 +17,6 @@ from gram_reasoning.build import load_model
 from gram_reasoning.cli import main
 from gram_reasoning.evaluation.evaluator import identity_vectors
 from gram_reasoning.tasks.arc import Arc
-from gram_reasoning.tasks.base import learnt
 from gram_reasoning.tasks.demonstrations import augmented
 from gram_reasoning.training.demonstrations import fit, swapped_identities
 from gram_reasoning.types import Batch
@@ -103,7 +102,7 @@ def test_a_fit_moves_vectors_alone_and_towards_the_demonstrations(model: str):
             inputs, targets = task.apply_augmentation(plain, solutions[:, None], numbers)
             none = torch.zeros(4, dtype=torch.bool)
             start = torch.zeros(4, dtype=torch.int64)
-            batch = Batch(inputs, learnt(targets[:, 0]), none, none, start, vectors)
+            batch = Batch(inputs, task.learnt(targets[:, 0]), none, none, start, vectors)
             draws = noise.normal(noise.keys(0, "test", torch.arange(4)), (2, *gram.noise_shape()))
             return -float(gram.diagnostics(batch, draws, {"kl": 1.0})["elbo_surrogate"].mean())
 

@@ -159,6 +159,8 @@ FAULTS = [
     queens("number of solutions: train input", splits(NQueens, twice)),
     queens("standard form: solution ", canonical=lambda self, a, x: a.flip(1)),
     queens("standard form: answer ", canonical=in_two_steps),
+    queens("equivalents: `equivalents` makes ", equivalents=lambda self, s: s[:, :0]),
+    queens("equivalents: ", equivalents=lambda self, s: s.flip(2)),
     queens("standard form: `canonical` changes the reward", canonical=lambda self, a, x: torch.where(a == 0, 2, a)),
     queens("open cells: train input 0 (", open_token=2),
     queens("with one of its tokens filled in", reward=lambda self, p, x: NQueens.reward(self, p, x) * full(x)),

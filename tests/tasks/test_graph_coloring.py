@@ -284,3 +284,26 @@ texts = st.text(alphabet=st.sampled_from("0123456 /,-\n#pecdge"), max_size=60) |
 def test_any_text(text: str) -> None:
     read_or_refused(task().parse, text)
     read_or_refused(model_names, text)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("colors", [2, 3])
+def test_equivalents_are_all_namings_of_a_coloring(layout: str, colors: int):
+    coloring = task(5, 60, colors=colors, answer_at=layout, any_names=True)
+    problems = coloring.split("train")
+    rows = torch.arange(4)
+    candidates, exists = problems.candidates(rows, 3, noise.keys(0, "some", rows))
+    found = coloring.equivalents(candidates)
+    names = int(np.prod(range(1, colors + 1)))
+    assert found.shape == (4, names * 3, coloring.length)
+    for row in rows.tolist():
+        inputs = problems.inputs[row].long().expand(names * 3, -1)
+        real = exists.repeat(1, names)[row]
+        assert (coloring.reward(found[row], inputs)[real] == 1).all()
+        expected = candidates[row].repeat(names, 1)
+        assert torch.equal(coloring.canonical(found[row], inputs)[real], expected[real])
+        own = [colors_of(coloring, answer) for answer in found[row, ::3]]
+        assert len(set(map(tuple, own))) in (names, *range(colors, names))  # unused colours make namings alike
+        assert {tuple(own[0])} < set(map(tuple, own))
+    plain = task(5, 60, colors=colors, answer_at=layout)
+    assert torch.equal(plain.equivalents(candidates), candidates)

@@ -20,7 +20,13 @@ MADE = {"train": "generated", "test": "generated", "train_puzzles": 60, "test_pu
 CONFIGS = {
     "nqueens": NQueensConfig(size=7, smallest=5, max_removed=7),
     "coloring": GraphColoringConfig(
-        vertices=7, smallest=5, graphs=300, edge_probability=0.45, answer_at="appended", renumber=True
+        vertices=7,
+        smallest=5,
+        graphs=300,
+        edge_probability=0.45,
+        answer_at="appended",
+        renumber=True,
+        any_names=True,
     ),
     "maze": MazeConfig(size=8, smallest=6, min_path=3, **MADE),
 }

@@ -58,7 +58,13 @@ def coloring_sizes() -> Recipe:
         name="coloring-sizes",
         summary="3-colouring of 5 to 10 vertices in one model that `gram solve` uses: minutes on one CPU core.",
         task=GraphColoringConfig(
-            vertices=10, smallest=5, edge_probability=0.45, graphs=4000, answer_at="appended", renumber=True
+            vertices=10,
+            smallest=5,
+            edge_probability=0.45,
+            graphs=4000,
+            answer_at="appended",
+            renumber=True,
+            any_names=True,
         ),
     )
     return rolled_out(base, steps=2500)

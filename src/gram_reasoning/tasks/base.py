@@ -212,6 +212,13 @@ class Task(ABC):
         del key
         return inputs, solutions
 
+    def equivalents(self, solutions: Tensor) -> Tensor:
+        """Answers that count as one with given solutions (B, K, L): (B, E * K, L), E times the K one after the other.
+
+        A slot that learns the nearest solution may learn any of these.
+        """
+        return solutions
+
 
 def lacks(task: Task | type[Task], part: type[Task], asked: str) -> UserError:
     """What to raise where a task has not got an optional part: who asked, which task it is, what the part does."""

@@ -118,6 +118,9 @@ class GraphColoringConfig(SplitConfig, SizesConfig):
     """Where the colours stand: at the first positions of the edges' sequence, or at positions of their own."""
     renumber: bool = False
     """Train on a random numbering of the vertices each time a graph is drawn."""
+    any_names: bool = False
+    """A slot that learns the nearest colouring may learn it with its colours exchanged: which vertex has which colour
+    first is then no part of the answer, as a model without positions cannot know it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

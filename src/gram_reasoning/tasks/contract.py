@@ -136,6 +136,17 @@ def _standard_form(task: Task, sample: Sample) -> str | None:
     return None
 
 
+def _equivalents(task: Task, sample: Sample) -> str | None:
+    """They are so many times the solutions, and come to their standard form."""
+    found = task.equivalents(sample.solutions)
+    times, rest = divmod(found.shape[1], sample.solutions.shape[1])
+    if rest or times < 1:
+        return f"`equivalents` makes {found.shape[1]} of {sample.solutions.shape[1]} solutions, expected a multiple"
+    if bad := first((sample.canonical(found) != sample.solutions.repeat(1, times, 1)).any(2)):
+        return f"{text_of(task, found[bad])} of {sample.name(bad[0])} has another standard form than its solution"
+    return None
+
+
 def _open_cells(task: Task, sample: Sample) -> str | None:
     """Where it is not open, an input holds what its solutions hold; with one more cell filled in they stay right."""
     if task.open_token is None:
@@ -244,6 +255,7 @@ PROMISES: dict[str, Callable[[Task, Sample], str | None]] = {
     "known solutions": _solutions,
     "number of solutions": _count,
     "standard form": _standard_form,
+    "equivalents": _equivalents,
     "open cells": _open_cells,
     "augmentation": _augmentation,
     "identities": _identities,

@@ -9,7 +9,7 @@ import copy
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any, Self
 
 import numpy as np
@@ -128,6 +128,14 @@ class GraphColoring(HeldOutTask, Text):
         moved[:, :, self._color_places] = colors
         flat = self.canonical(moved.view(B * K, L), renumbered.repeat_interleave(K, 0))
         return renumbered, flat.view(B, K, L)
+
+    def equivalents(self, solutions: Tensor) -> Tensor:
+        """With the colours exchanged in every way, if the config asks for it."""
+        if not self.config.any_names:
+            return solutions
+        colors = list(range(FIRST_COLOR, self.vocab))
+        names = torch.tensor([[*range(FIRST_COLOR), *p] for p in permutations(colors)], device=solutions.device)
+        return torch.cat([own[solutions] for own in names], 1)
 
     # -- data --------------------------------------------------------------------------------------------------
 

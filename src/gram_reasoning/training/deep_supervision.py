@@ -139,7 +139,8 @@ class Slots:
         index = self.example[rows]
         key = noise.keys(self.config.seed, "candidates", self.groups[rows], step)
         candidates, exists = self.problems.candidates(index, self.config.candidates, key)
-        return self.seen(rows, step, candidates)[1], exists
+        equivalents = self.task.equivalents(self.seen(rows, step, candidates)[1])
+        return equivalents, exists.repeat(1, equivalents.shape[1] // candidates.shape[1])
 
     def store(self, parts: list[StepOutput]) -> Tensor:
         """Take back what the parts of the batch carry on; a group leaves when its last trajectory is done.
