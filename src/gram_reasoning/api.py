@@ -71,7 +71,7 @@ class Solver:
         halt_by: HaltBy = "confidence",
         halt_at: float = 0.95,
         random_start: bool = False,
-        latent_noise: float = 0.0,
+        latent_noise: float | None = None,
         draw_tokens: bool = False,
         temperature: float | None = None,
         decode: Decode | None = None,
@@ -110,7 +110,7 @@ class Solver:
         halt_by: HaltBy = "confidence",
         halt_at: float = 0.95,
         random_start: bool = False,
-        latent_noise: float = 0.0,
+        latent_noise: float | None = None,
         draw_tokens: bool = False,
         temperature: float | None = None,
         decode: Decode | None = None,
@@ -130,7 +130,8 @@ class Solver:
             halt_by: sure by its decoder, all tokens together ("confidence"), or by its halt head ("head").
             halt_at: the probability above which it is sure.
             random_start: draw z_0 anew for each trajectory: how a model without noise can vary.
-            latent_noise: normal noise of this size on the latent state before every step: with select "halt", PTRM.
+            latent_noise: normal noise of this size on the latent state before every step; the default is the recipe's.
+                With select "halt", PTRM.
             draw_tokens: draw each token by the decoder's probabilities, in place of the most probable.
             temperature: of drawn tokens, for a model that draws them; the default is 1.
             decode: "ancestral", "greedy" or "beam", for a model that draws one token after the other.

@@ -130,11 +130,15 @@ class EvalConfig:
     """Augmentations in which each input is solved; their answers vote. Only ARC has more than one."""
     draw_tokens: bool = False
     """Draw each token by the decoder's probabilities, in place of the most probable (an ablation)."""
+    latent_noise: float = 0.0
+    """Normal noise of this size on the latent state before every step, beside what the model draws itself."""
 
     def __post_init__(self) -> None:
         check(self.samples >= 1, "evaluation.samples", self.samples, "at least 1")
         check(self.steps is None or self.steps >= 1, "evaluation.steps", self.steps, "at least 1")
         check(self.views >= 1, "evaluation.views", self.views, "at least 1")
+        noise = self.latent_noise
+        check(0 <= noise < float("inf"), "evaluation.latent_noise", noise, "a number from 0 on")
 
 
 @dataclass(frozen=True, kw_only=True)

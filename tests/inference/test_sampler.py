@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gram_reasoning import noise
+from gram_reasoning.config import EvalConfig
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.inference.select import check_rule
@@ -271,3 +272,13 @@ def test_what_a_model_cannot_do_is_refused():
             check_rule(rival(name), "halt")
     check_rule(rival("trm"), "halt")
     check_rule(gram(), "halt")
+
+
+def test_the_noise_of_a_recipe_counts_unless_another_is_asked():
+    model, defaults = rival("looped"), EvalConfig(samples=3, steps=2, latent_noise=0.3)
+    plain, asked = (SamplerConfig.filled(defaults, model, None, None, latent_noise=noise) for noise in (None, 0.0))
+    assert (plain.latent_noise, asked.latent_noise) == (0.3, 0.0)
+    assert SamplerConfig.filled(defaults, model, None, None).latent_noise == 0.3
+    assert not torch.equal(sample(model, INPUTS, plain).values, sample(model, INPUTS, asked).values)
+    with pytest.raises(UserError, match=r"evaluation\.latent_noise"):
+        EvalConfig(latent_noise=-0.1)

@@ -43,8 +43,6 @@ class EvalOptions(SetOptions):
     """With --answers: also draw independent samples, with the same halting and the same budget."""
     random_start: bool = False
     """Draw z_0 anew for each trajectory: how a model without noise can vary."""
-    latent_noise: float = 0.0
-    """Normal noise of this size on the latent state before every step: with --select halt, PTRM."""
     draw_tokens: bool = False
     """Draw each token by the decoder's probabilities, in place of the most probable."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -142,7 +140,7 @@ def run(arguments: list[str]) -> int:
         recipe, task, model = load_model(name, processes.device, options.size)
         if options.submission and not isinstance(task, Demonstrations):
             raise lacks(task, Demonstrations, "--submission")
-        more = {name: getattr(options, name) for name in ("random_start", "latent_noise", "draw_tokens", "precision")}
+        more = {name: getattr(options, name) for name in ("random_start", "draw_tokens", "precision")}
         sampler = sampler_config(options, options.samples, recipe.evaluation, model, **more)
         problems = chosen_problems(task, options)
         in_range("every", options.every, 1)

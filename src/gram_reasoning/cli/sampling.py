@@ -25,6 +25,9 @@ class SamplingOptions:
     """Sure by its decoder, all tokens together, or by its halt head."""
     halt_at: float = 0.95
     """The probability above which it is sure."""
+    latent_noise: float | None = None
+    """Normal noise of this size on the latent state before every step; the default is the recipe's. With the surest
+    answer chosen (--select halt), PTRM."""
     temperature: float | None = None
     """Of drawn tokens, for a model that draws them (AR, MDLM); the default is 1."""
     decode: Literal["ancestral", "greedy", "beam"] | None = None
@@ -108,6 +111,6 @@ def sampler_config(
     for name in ("halt_at", "halt_by"):
         if getattr(options, name) != getattr(SamplingOptions, name) and not options.halting:
             raise UserError(f"--{name.replace('_', '-')}: expected --halting beside it")
-    names = ("steps", "halting", "halt_by", "halt_at", "temperature", "decode", "chunk", "seed")
+    names = ("steps", "halting", "halt_by", "halt_at", "latent_noise", "temperature", "decode", "chunk", "seed")
     given = {name: getattr(options, name) for name in names}
     return SamplerConfig.filled(defaults, model, samples=samples, **given, **more)

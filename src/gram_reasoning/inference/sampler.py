@@ -98,6 +98,8 @@ class SamplerConfig:
         samples = defaults.samples if samples is None else samples
         steps = (defaults.steps or model.sampling_steps) if steps is None else steps
         rest["draw_tokens"] = defaults.draw_tokens or rest.get("draw_tokens", False)
+        if rest.get("latent_noise") is None:
+            rest["latent_noise"] = defaults.latent_noise
         return cls(samples=samples, steps=steps, **rest)
 
 

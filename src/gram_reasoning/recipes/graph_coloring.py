@@ -67,7 +67,7 @@ def coloring_sizes() -> Recipe:
             any_names=True,
         ),
     )
-    return rolled_out(base, steps=2500)
+    return rolled_out(base, steps=1500)
 
 
 RECIPES = (coloring8, coloring10, coloring6, coloring6_twin, coloring_sizes)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from gram_reasoning.config import Recipe
+from gram_reasoning.config import EvalConfig, Recipe
 from gram_reasoning.models.configs import GramConfig
 
 
@@ -70,7 +70,8 @@ def rolled_out(recipe: Recipe, steps: int, **model: Any) -> Recipe:
         eval_inputs=120,
         eval_samples=4,
     )
-    return replace(recipe, model=GramConfig(**settings), train=train)
+    # Louder than it was trained, and longer: samples stay right and differ more (docs/log.md).
+    return replace(recipe, model=GramConfig(**settings), train=train, evaluation=EvalConfig(steps=24, latent_noise=0.5))
 
 
 def twin(recipe: Recipe) -> Recipe:
