@@ -1,7 +1,9 @@
 """The manual: `make docs` builds it, a test holds that it builds without a warning."""
 
+import posixpath
+import re
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sphinx.ext.napoleon import GoogleDocstring
@@ -37,5 +39,30 @@ def as_rst(app: Any, what: str, name: str, item: Any, options: Any, lines: list[
         lines[:] = GoogleDocstring(lines, what=what, name=name, obj=item).lines()
 
 
+OUTSIDE = {"readme": "README.md", "files": "results/README.md"}
+"""Pages that stand elsewhere in the repository, by the name of their page here."""
+
+
+def from_outside(app: Any, page: str, source: list[str]) -> None:
+    """A page of OUTSIDE is read from its place; links between pages here and there lead to their pages."""
+    folder = PurePosixPath("docs")
+    if page in OUTSIDE:
+        file = PurePosixPath(OUTSIDE[page])
+        source[0] = Path(app.srcdir.parent, file).read_text(encoding="utf-8")
+        folder = file.parent
+    pages = {file: name for name, file in OUTSIDE.items()}
+
+    def mended(link: re.Match[str]) -> str:
+        path, mark, anchor = link[1].partition("#")
+        there = posixpath.normpath(folder / path)
+        if there in pages:
+            return f"]({pages[there]}.md{mark}{anchor})"
+        here = there.removeprefix("docs/") if there.startswith("docs/") else f"../{there}"
+        return f"]({here}{mark}{anchor})"
+
+    source[0] = re.sub(r"\]\((?!https?:|#)([^)\s]+)\)", mended, source[0])
+
+
 def setup(app: Any) -> None:
     app.connect("autodoc-process-docstring", as_rst)
+    app.connect("source-read", from_outside)

@@ -1,4 +1,4 @@
-"""The pictures of docs/idea.md: `python docs/pictures.py` draws them again, from the bundled 7x7 model and from nothing else.
+"""The pictures of docs/idea.md: `python docs/pictures.py` draws them again, from the bundled 7x7 model alone.
 
 steps.png: what three trajectories on one board decode to after every step. step.svg: a supervision step as a diagram.
 """

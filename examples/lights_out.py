@@ -1,6 +1,6 @@
 """Lights Out on 4x4: press a lamp and it and its neighbours switch; which presses put all lamps out? 16 ways each.
 
-docs/does-not-learn.md is about this task: `lights-out-plain` is a recipe that does not learn it, `lights-out` one that does.
+docs/does-not-learn.md is about this task: `lights-out-plain` is a recipe that leaks, `lights-out` one that learns.
 """
 
 import sys
@@ -53,16 +53,33 @@ class LightsOut(HeldOutTask, BoardText):
         return Problems(inputs, presses.byte(), which.argsort(stable=True), count.cumsum(0) - count, count)
 
 
-plain = get_recipe("nqueens7-pocket")
+base = get_recipe("nqueens7-pocket")
 plain = replace(
-    plain,
+    base,
     name="lights-out-plain",
-    summary="Lights Out on 4x4 with the settings of 7x7 queens: does not learn.",
+    summary="Lights Out on 4x4 with the settings of 7x7 queens: leaks.",
     task=LightsOutConfig(),
-    model=replace(plain.model, prefix_tokens=16),  # 16 + 16 = 32 tokens
-    train=replace(plain.train, steps=1000, eval_every=100, eval_inputs=100),
+    model=replace(base.model, prefix_tokens=16),  # 16 + 16 = 32 tokens
+    train=replace(base.train, steps=600, eval_every=100, eval_inputs=100),
 )
-register_task(LightsOutConfig, LightsOut, plain)
+learns = replace(
+    plain,
+    name="lights-out",
+    summary="Lights Out on 4x4, no posterior, each trajectory learns the nearest solution: minutes on one CPU core.",
+    model=replace(
+        plain.model,
+        token_mixer="grid",  # what decides a press is beside it
+        block_start=0.1,
+        guidance="noise",  # nothing is told, so nothing leaks
+        sigma_start=0.2,
+        transitions=1,
+        supervision_steps=16,
+    ),
+    train=replace(
+        plain.train, steps=1000, prior_share=1.0, prior_target="nearest", lr=2e-3, warmup_steps=50, weight_decay=0.1
+    ),
+)
+register_task(LightsOutConfig, LightsOut, plain, learns)
 
 if __name__ == "__main__":
     sys.exit(main())

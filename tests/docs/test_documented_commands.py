@@ -53,9 +53,7 @@ BLOCKS = {
     for line in lines_of(page.read_text())
     if re.match(r"(gram |python examples/|torchrun |cat .* \| gram )", line) and (found := arguments_of(line))
 }
-INLINE = sorted(
-    {" ".join(span.split()) for page in PAGES for span in re.findall(r"`(gram [^`]+)`", page.read_text())}
-)
+INLINE = sorted({" ".join(span.split()) for page in PAGES for span in re.findall(r"`(gram [^`]+)`", page.read_text())})
 
 
 class Parsed(Exception):
@@ -108,7 +106,11 @@ def test_a_command_parses(line: str, capsys: pytest.CaptureFixture[str]):
 
 @pytest.mark.usefixtures("stops")
 def test_a_command_that_is_wrong_does_not(capsys: pytest.CaptureFixture[str]):
-    for wrong in (["solve", "--sample", "3"], ["train", "nqueens77"], ["train", "nqueens7-pocket", "--train.step", "1"]):
+    for wrong in (
+        ["solve", "--sample", "3"],
+        ["train", "nqueens77"],
+        ["train", "nqueens7-pocket", "--train.step", "1"],
+    ):
         assert main(wrong) == 2
     assert capsys.readouterr().err.count("\n") == 3
 
