@@ -6,7 +6,7 @@ import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sphinx.ext.napoleon import GoogleDocstring
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
@@ -32,7 +32,7 @@ autodoc_class_signature = "separated"
 python_use_unqualified_type_names = True
 
 
-def as_rst(app: Any, what: str, name: str, item: Any, options: Any, lines: list[str]) -> None:
+def as_rst(app: Any, what: Any, name: str, item: Any, options: Any, lines: list[str]) -> None:
     """Docstrings are plain text with Args, Returns and Raises: what else looks like markup is escaped."""
     lines[:] = [line.replace("*", r"\*").replace("|", r"\|").replace("_ ", r"\_ ") for line in lines]
     if what != "attribute":  # what stands below a field is prose: a colon in it ends no type
