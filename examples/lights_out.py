@@ -65,7 +65,7 @@ plain = replace(
 learns = replace(
     plain,
     name="lights-out",
-    summary="Lights Out on 4x4, no posterior, each trajectory learns the nearest solution: minutes on one CPU core.",
+    summary="Lights Out on 4x4, no posterior, each trajectory learns the nearest answer: minutes on one CPU core.",
     model=replace(
         plain.model,
         token_mixer="grid",  # what decides a press is beside it

@@ -101,3 +101,22 @@ def test_the_page_shows_its_recipes_as_they_are(example: ModuleType):
     learns, plain = example.learns, example.plain
     assert (plain.model.kl_budget_first, plain.model.token_mixer, plain.train.prior_target) == (10.0, "mlp", "none")
     assert (learns.model.guidance, learns.model.token_mixer, learns.train.prior_target) == ("noise", "grid", "nearest")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_one_leaks_and_one_learns(example: ModuleType, tmp_path: Path):
+    """By rollouts under the prior, on boards held out of training; what learns has one answer for each."""
+    for name in ("lights-out-plain", "lights-out"):
+        assert main(["train", name, "--out", str(tmp_path / name), "--threads", "1"]) == 0
+    lines = {
+        name: (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        for name in RECIPES
+        if (tmp_path / name).is_dir()
+    }
+    last = {name: json.loads([line for line in log if '"eval"' in line][-1]) for name, log in lines.items()}
+    assert last["lights-out-plain"]["leak_alarm"]
+    assert last["lights-out-plain"]["prior"]["accuracy"] < 0.05
+    assert not last["lights-out"]["leak_alarm"]
+    assert last["lights-out"]["prior"]["accuracy"] > 0.9
+    assert last["lights-out"]["prior"]["coverage"] < 0.1
