@@ -20,9 +20,9 @@ def after(lamps: Board, presses: Board) -> Board:
 
 def solutions(lamps: Board) -> list[Board]:
     """All presses that put the lamps out: guess the first row; each next row must press below what is still lit."""
-    found = []
+    found: list[Board] = []
     for first in product((0, 1), repeat=len(lamps[0])):
-        presses = [list(first)]
+        presses: Board = [list(first)]
         for r in range(1, len(lamps)):
             presses.append(after(lamps, [*presses, *[[0] * len(first)] * (len(lamps) - r)])[r - 1])
         if not any(map(any, after(lamps, presses))):
