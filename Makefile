@@ -6,7 +6,7 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 INSTALL = $(PYTHON) -m venv .venv && $(BIN)/pip install -q --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt
 
-.PHONY: demo test cards mutants wheel-check slow clean
+.PHONY: demo test docs cards mutants wheel-check slow clean
 
 demo: .venv/.installed
 	$(BIN)/gram solve examples/boards7.txt --all --samples 100 --picture demo.png
@@ -17,6 +17,10 @@ test: .venv/.dev
 	$(BIN)/ruff check
 	$(BIN)/basedpyright
 	$(BIN)/pytest -q -n auto --dist worksteal
+
+docs: .venv/.dev
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
+	@echo "The first page is docs/_build/index.html."
 
 cards: .venv/.dev
 	PYTHONPATH=tests $(BIN)/python tests/cards.py
@@ -35,8 +39,8 @@ slow: .venv/.dev
 	touch $@
 
 .venv/.dev: pyproject.toml constraints.txt
-	$(INSTALL) -e ".[dev]"
+	$(INSTALL) -e ".[dev,docs]"
 	touch .venv/.installed $@
 
 clean:
-	rm -rf .venv dist build demo.png
+	rm -rf .venv dist build demo.png docs/_build
