@@ -182,7 +182,8 @@ def solved_text(item: Solved, place: str, show_all: bool) -> str:
         head = "no solution exists"
     elif not found:
         exist = "" if item.known_solutions is None else f", {_number(task, item.known_solutions)} exist"
-        head = f"not solved: none of {item.samples} samples is a solution{exist}"
+        head = f"not solved: none of {item.samples} samples is a solution{exist}; --all, or more --samples or --steps, "
+        head += "may find one"
     else:
         of = "" if item.known_solutions is None else f" of {_number(task, item.known_solutions)}"
         cost = f"{item.steps} steps" if item.spent is None else f"{item.spent} steps in all"
