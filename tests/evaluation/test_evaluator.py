@@ -81,6 +81,9 @@ def test_the_best_answer_is_submitted(rule: Rule):
         weights = problems.count.numpy() if protocol == "paper" else np.ones(len(right))
         expected = np.average(right, weights=weights)
         assert result[protocol]["selected_accuracy"] == pytest.approx(expected), protocol
+    assert result["choices"][rule] == pytest.approx(result["macro"]["selected_accuracy"])  # and of others in one run
+    assert set(result["choices"]) == {"majority", "lprm", "first", "halt"}
+    assert len(set(result["choices"].values())) > 1, "the rules choose alike here"
 
 
 def test_each_row_of_the_table_has_its_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

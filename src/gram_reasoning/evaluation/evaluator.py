@@ -1,7 +1,7 @@
 """Judge a model on problems by full rollouts from z_0 under the prior."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -57,6 +57,7 @@ def evaluate(
         number = task.attempts if isinstance(task, Demonstrations) else 1
         best = attempts(candidates, rule, number)
         result |= summarize(found, best[:, 0])
+        result["choices"] = choices(found, candidates)
         if number > 1:
             owners = None if problems.identity is None else problems.identity.cpu().numpy()
             result["pass"] = passed(found, best, owners)
@@ -84,6 +85,13 @@ def attempts(candidates: Candidates, rule: Rule, number: int) -> np.ndarray:
     pairs = zip(candidates.answers.cpu(), scores(candidates, rule).cpu(), strict=True)
     ranked = [[a.first for a in rank(answers, values, rule)[:number]] for answers, values in pairs]
     return np.array([rows + rows[:1] * (number - len(rows)) for rows in ranked])
+
+
+def choices(found: Found, candidates: Candidates) -> dict[str, float]:
+    """The share of inputs whose answer is right, for each selection rule that the candidates allow."""
+    rules = [rule for rule in get_args(Rule) if rule != "halt" or candidates.halts is not None]
+    best = {rule: attempts(candidates, rule, 1) for rule in rules}
+    return {rule: float(np.take_along_axis(found.valid, rows, 1).mean()) for rule, rows in best.items()}
 
 
 def judge(task: Task, problems: Problems, candidates: Candidates) -> Found | None:

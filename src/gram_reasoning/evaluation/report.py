@@ -68,6 +68,9 @@ def _further(result: dict[str, Any]) -> list[str]:
     if "conflicts" in result:
         mean, total = result["conflicts"]["mean"], result["conflicts"]["sum_over_inputs"]
         lines.append(f"violated constraints: {mean:.3f} an answer, {total:.1f} over all inputs")
+    if by_rule := result.get("choices"):
+        found = ", ".join(f"{rule} {100 * value:.1f}" for rule, value in by_rule.items())
+        lines.append(f"accuracy of the choice by rule: {found}")
     for name, value in result.get("pass", {}).items():
         lines.append(f"{name}: {100 * value:.1f} (mean over what the inputs belong to)")
     for name, value in result.get("measures", {}).items():
