@@ -120,7 +120,7 @@ def run(arguments: list[str]) -> int:
         raise UserError(
             "--particles: all go the same number of steps, expected no --halting or --random-start beside it"
         )
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     with together(options.device, options.threads, options.timeout) as processes:
         recipe, task, model = load_model(name, processes.device)
         if options.submission and not isinstance(task, Demonstrations):
@@ -149,7 +149,8 @@ def run(arguments: list[str]) -> int:
     result = {"checkpoint": name, "recipe": recipe.name, "split": split, "seed": options.seed, **result}
     origin = made_from(load_config(model_folder(name)), sampler, options, views)
     result |= {"train_seed": recipe.train.seed, "made_from": origin}
-    result |= provenance(["eval", *arguments], time.perf_counter() - start, processes.device)
+    spent = (time.perf_counter() - start, time.process_time() - cpu_start)
+    result |= provenance(["eval", *arguments], *spent, processes.device)
     print(evaluation_table(result) if options.answers is None else sets_table(result))
     if options.particles:
         print(f"\n{particles_table(result['particles'])}")

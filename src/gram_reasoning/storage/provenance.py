@@ -11,9 +11,14 @@ import torch
 from gram_reasoning import __version__
 
 
-def provenance(command: list[str], seconds: float, device: torch.device) -> dict[str, Any]:
-    """What stands beside stored numbers, so that they can be made again."""
-    return {"command": shlex.join(["gram", *command]), "seconds": round(seconds, 3), **machine(device)}
+def provenance(command: list[str], seconds: float, cpu_seconds: float, device: torch.device) -> dict[str, Any]:
+    """What stands beside stored numbers, so that they can be made again.
+
+    Args:
+        seconds, cpu_seconds: what it took, by the clock and of this process's CPU.
+    """
+    spent = {"seconds": round(seconds, 3), "cpu_seconds": round(cpu_seconds, 3)}
+    return {"command": shlex.join(["gram", *command]), **spent, **machine(device)}
 
 
 def machine(device: torch.device) -> dict[str, Any]:
