@@ -53,6 +53,7 @@ def evaluate(
         "inputs": len(problems),
         "samples": config.samples * views,
     }
+    best = None
     if (found := judge(task, problems, candidates)) is not None:
         number = task.attempts if isinstance(task, Demonstrations) else 1
         best = attempts(candidates, rule, number)
@@ -64,6 +65,9 @@ def evaluate(
     if (conflicts := task.conflicts(*_rows(problems, candidates))) is not None:
         mean = float(conflicts.float().mean())
         result["conflicts"] = {"mean": mean, "sum_over_inputs": mean * len(problems)}
+        if best is not None:
+            chosen = conflicts.view(len(problems), -1).cpu().numpy()[np.arange(len(problems)), best[:, 0]]
+            result["conflicts"]["selected_sum_over_inputs"] = int(chosen.sum())
     if measures := task.measures(candidates.answers, problems):
         result["measures"] = measures
     return result
