@@ -25,7 +25,7 @@ def machine(device: torch.device) -> dict[str, Any]:
     """Where, and with which code, a number was made."""
     return {
         "commit": commit(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {_processor()}",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {processor()}",
         "threads": torch.get_num_threads(),
         "version": __version__,
         "python": platform.python_version(),
@@ -33,7 +33,8 @@ def machine(device: torch.device) -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of this machine's CPU."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

@@ -1,0 +1,46 @@
+"""Studies: a question of the paper each, with its protocol and its runs as data; `gram study NAME` answers it.
+
+A file a study; `definition.py` says what one is, `engine/` trains, judges and tells.
+"""
+
+from pathlib import Path
+
+from gram_reasoning.errors import UserError
+from gram_reasoning.studies.definition import (
+    PAPER,
+    RELATIONS,
+    Column,
+    Judgement,
+    Run,
+    Study,
+    chosen,
+    load_study,
+    over_seeds,
+    recipe_of,
+)
+from gram_reasoning.studies.smoke import STUDY as SMOKE
+
+__all__ = [
+    "PAPER",
+    "RELATIONS",
+    "STUDIES",
+    "Column",
+    "Judgement",
+    "Run",
+    "Study",
+    "chosen",
+    "get_study",
+    "over_seeds",
+    "recipe_of",
+]
+
+STUDIES: dict[str, Study] = {study.name: study for study in (SMOKE,)}
+
+
+def get_study(name: str) -> Study:
+    """The study of that name, or of a Python file of your own; UserError if there is none."""
+    if name.endswith(".py"):
+        return load_study(Path(name))
+    if name not in STUDIES:
+        raise UserError(f"unknown study {name!r}, expected one of {', '.join(STUDIES)}, or a Python file with a STUDY")
+    return STUDIES[name]
