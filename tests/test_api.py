@@ -298,9 +298,13 @@ def bundled_numbers(name: str) -> list[dict[str, Any]]:
     stored = [json.loads(path.read_text()) for path in (ROOT / "results").rglob("*.json")]
     own = (name, f"src/gram_reasoning/pretrained/{name}")
     numbers = [v for v in stored if isinstance(v, dict) and v.get("checkpoint") in own and v["split"] == "test"]
-    whole = max((value["inputs"] for value in numbers), default=0)
-    numbers = [value for value in numbers if value["inputs"] == whole]
-    return sorted(numbers, key=lambda value: (value["steps"], value["samples"], value["select"], value["seed"]))
+    whole: dict[int, int] = {}
+    for value in numbers:
+        size = value.get("size", 0)
+        whole[size] = max(whole.get(size, 0), value["inputs"])
+    numbers = [value for value in numbers if value["inputs"] == whole[value.get("size", 0)]]
+    order = ("steps", "samples", "select", "seed")
+    return sorted(numbers, key=lambda value: (value.get("size", 0), *(value[name] for name in order)))
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in hub.BUNDLED.iterdir()))

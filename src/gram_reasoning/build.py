@@ -1,5 +1,6 @@
 """From a recipe to objects, and from a folder to a model: the only place that knows every task and model."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from gram_reasoning.storage import checkpoint
 from gram_reasoning.storage.hub import BUNDLED, find_model
 from gram_reasoning.tasks.arc import Arc
 from gram_reasoning.tasks.base import Task, lacks
-from gram_reasoning.tasks.configs import KINDS, TaskConfig
+from gram_reasoning.tasks.configs import KINDS, SizesConfig, TaskConfig
 from gram_reasoning.tasks.demonstrations import Demonstrations
 from gram_reasoning.tasks.graph_coloring import GraphColoring
 from gram_reasoning.tasks.maze import Maze
@@ -66,7 +67,7 @@ def register_model(config: type[ModelConfig], model: type[Model], *own: Recipe) 
 
 def build_task(recipe: Recipe) -> Task:
     """The recipe's task."""
-    return TASKS[recipe.task.kind](recipe.task)
+    return TASKS[recipe.task.kind].of(recipe.task)
 
 
 def build_model(recipe: Recipe, task: Task) -> Model:
@@ -99,6 +100,8 @@ def bundled_model(task: type[Blocks], lines: Block, where: str) -> Path:
     """The model of the package that fits an input by its lines."""
     name = task.model_name(lines, where)
     bundled = sorted(folder.name for folder in BUNDLED.glob(f"{task.name}*"))
+    if name not in bundled and task.name in bundled:  # one for several sizes
+        return BUNDLED / task.name
     if name not in bundled:
         raise UserError(
             f"{where}, line {lines[0][0]}: no model for {name} comes with the package "
@@ -111,6 +114,19 @@ def model_folder(name: str | Path) -> Path:
     """The folder with config.json and model.safetensors of a model; of a run, the one inside it."""
     folder = find_model(str(name))
     return folder / "model" if (folder / "model").is_dir() else folder
+
+
+def weights_for(model: Model, name: str | Path) -> dict[str, torch.Tensor]:
+    """The averaged weights of another run or model, for a model of the same shapes.
+
+    Raises:
+        UserError: there is none, or its shapes are others.
+    """
+    folder = model_folder(name)
+    load_config(folder)
+    weights = checkpoint.load_weights(folder)
+    checkpoint.check_tensors(weights, model.state_dict(), folder / "model.safetensors")
+    return weights
 
 
 def load_config(folder: Path) -> dict[str, Any]:
@@ -130,8 +146,13 @@ def _owners(config: dict[str, Any], path: Path) -> tuple[str, ...]:
     return tuple(owners)
 
 
-def load_model(name: str | Path, device: torch.device | str = "cpu") -> tuple[Recipe, Task, Model]:
+def load_model(
+    name: str | Path, device: torch.device | str = "cpu", size: int | None = None
+) -> tuple[Recipe, Task, Model]:
     """A trained model, by a path, the name of one in the package, or `owner/name` on the Hub; averaged weights.
+
+    Args:
+        size: what the model must have room for, where it takes several sizes, though it was not trained on it.
 
     Raises:
         UserError: there is none, or it is something else, or part of it.
@@ -139,6 +160,11 @@ def load_model(name: str | Path, device: torch.device | str = "cpu") -> tuple[Re
     folder = model_folder(name)
     config = load_config(folder)
     recipe: Recipe = from_json(Recipe, config["recipe"], str(folder / "config.json"))
+    if size is not None:
+        sizes = recipe.task if isinstance(recipe.task, SizesConfig) and recipe.task.smallest is not None else None
+        if sizes is None:
+            raise UserError(f"--size: got {size}, expected nothing for {name}, a model of one size")
+        recipe = replace(recipe, task=sizes.up_to(size))
     task = build_task(recipe)
     owners = _owners(config, folder / "config.json")
     if isinstance(task, Demonstrations):

@@ -72,8 +72,9 @@ class TrainConfig:
     """After the warm-up: constant, or a cosine that reaches zero at `steps`."""
     ema: float = 0.9999
     """Decay of the weight average, warmed up as min(ema, (1 + t) / (10 + t))."""
-    precision: Literal["fp32", "bf16"] = "bf16"
-    """Autocast of the forward pass."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of the matrix products in training; auto is bf16 where the device is faster with it. The run keeps what it
+    began with."""
     compile: Literal["off", "kernels", "graphs"] = "off"
     """torch.compile of the supervision step: not at all, fused kernels, or those replayed as CUDA graphs."""
 
@@ -86,7 +87,9 @@ class TrainConfig:
     eval_samples: int = 8
     """Trajectories for each of them."""
     checkpoint_every: int = 1000
-    """Steps between checkpoints."""
+    """Most steps between checkpoints."""
+    checkpoint_seconds: float = 90.0
+    """Seconds after which a checkpoint is written in any case: what a sudden end may cost."""
     tensorboard: bool = False
     """Also write TensorBoard files (needs the package tensorboard)."""
 
@@ -105,6 +108,7 @@ class TrainConfig:
         check(0 <= self.ema < 1, "train.ema", self.ema, "a decay in [0, 1)")
         for name in ("weight_decay", "identity_decay"):
             check(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "at least 0")
+        check(self.checkpoint_seconds > 0, "train.checkpoint_seconds", self.checkpoint_seconds, "above 0")
         part = self.trajectories_per_input * self.accumulation
         check(
             self.batch_size % part == 0,

@@ -232,7 +232,7 @@ def test_beta_in_nats_is_the_weight_that_the_loss_gives_a_nat(tmp_path: Path, ch
     batch, carry, referee = run.slots.part(slice(0, 8), 3)
     out = run._forward(batch, carry, run.slots.keys("noise", 0)[:8], referee)
     weight = 0.7 * out.losses["kl"] / out.metrics["kl_nats"].values * run.task.length
-    free, charged = (diagnose(run.model, run.monitor.inputs, {"kl": beta}, seed=0) for beta in (0.0, 0.7))
+    free, charged = (diagnose(run.model, run.task, run.monitor.inputs, {"kl": beta}, seed=0) for beta in (0.0, 0.7))
     nats = charged["kl_by_transition"][1::2]
     paid = free["elbo_surrogate"] - charged["elbo_surrogate"]
     assert paid == pytest.approx(float(weight.detach().mean()) * sum(nats) / len(nats), rel=1e-2)
@@ -242,8 +242,8 @@ def test_bounds_are_made_of_the_rollout(tmp_path: Path):
     run = make_trainer(debug_recipe(), tmp_path)
     for _ in range(3):
         run.train_step()
-    result = diagnose(run.model, run.monitor.inputs, {"kl": 2.0}, seed=0)
-    doubled = diagnose(run.model, run.monitor.inputs, {"kl": 4.0}, seed=0)
+    result = diagnose(run.model, run.task, run.monitor.inputs, {"kl": 2.0}, seed=0)
+    doubled = diagnose(run.model, run.task, run.monitor.inputs, {"kl": 4.0}, seed=0)
     last = result["kl_by_transition"][1::2]  # type: ignore[index]
     assert result["kl_full_nats"] == pytest.approx(sum(result["kl_by_transition"]), abs=1e-3)  # type: ignore[arg-type]
     assert result["elbo_surrogate"] - doubled["elbo_surrogate"] == pytest.approx(2 * sum(last) / len(last), abs=1e-3)
@@ -357,6 +357,9 @@ CASES: dict[str, Case] = {
     "train.eval_samples": Case(3, last_evaluation("several_ceiling"), fit=True),
     "train.checkpoint_every": Case(
         5, lambda run: [folder.name for folder in checkpoint.checkpoints(run.run)], fit=True
+    ),
+    "train.checkpoint_seconds": Case(
+        1e-9, lambda run: [folder.name for folder in checkpoint.checkpoints(run.run)], fit=True
     ),
     "train.tensorboard": Case(True, lambda run: (run.run / "tensorboard").exists(), fit=True),
 }

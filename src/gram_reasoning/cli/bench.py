@@ -75,6 +75,7 @@ def measure(recipe: Recipe, options: BenchOptions, device: Any) -> dict[str, Any
     from gram_reasoning.build import build_model, build_task, load_model
     from gram_reasoning.inference.sampler import SamplerConfig
     from gram_reasoning.models.base import RecursiveModel
+    from gram_reasoning.nn.precision import chosen
     from gram_reasoning.storage.provenance import machine
 
     weights = "fresh" if options.checkpoint is None else str(options.checkpoint)
@@ -110,7 +111,7 @@ def measure(recipe: Recipe, options: BenchOptions, device: Any) -> dict[str, Any
                     halting=halting,
                     halt_by="head",
                     halt_at=0.5,
-                    precision=recipe.train.precision,
+                    precision=chosen(recipe.train.precision, device),
                 ),
                 3,
             )
@@ -140,10 +141,11 @@ def _step(recipe: Recipe, device: Any, rates: dict[str, float], repeats: int) ->
     times = summary(seconds(trainer.train_step, device, repeats))
     with META:
         operations = training_operations(build_model(recipe, task), recipe.train.batch_size)
-    rate = rates[recipe.train.precision]
+    precision = trainer.config.precision
+    rate = rates[precision]
     return {
         "batch_size": recipe.train.batch_size,
-        "precision": recipe.train.precision,
+        "precision": precision,
         "compile": recipe.train.compile,
         "first_step_seconds": first,
         "seconds": times,

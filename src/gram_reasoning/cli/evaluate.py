@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gram_reasoning.cli.border import can_write, in_range, named, parse, progress, speaks, together, write_lines
 from gram_reasoning.cli.sampling import SetOptions, no_set, sampler_config, set_config
-from gram_reasoning.errors import UserError
+from gram_reasoning.errors import UserError, check
 
 if TYPE_CHECKING:
     from gram_reasoning.tasks.base import Problems, Task
@@ -24,6 +24,8 @@ class EvalOptions(SetOptions):
     """Which inputs."""
     puzzles: Path | None = None
     """Judge it on the inputs of this file instead, as `gram solve` reads them; answers in it must be right."""
+    size: int | None = None
+    """Only inputs of this size, where a model takes several; it may be one that it was not trained on."""
     samples: int | None = None
     """Trajectories for each input; the default is the recipe's."""
     select: Literal["majority", "lprm", "first", "halt"] = "majority"
@@ -62,6 +64,8 @@ def made_from(config: dict[str, Any], sampler: Any, options: EvalOptions, views:
     judged = {"split": options.split, "limit": options.limit, "select": options.select, "views": views}
     if options.puzzles is not None:
         judged["puzzles"] = hashlib.sha256(options.puzzles.read_bytes()).hexdigest()
+    if options.size is not None:
+        judged["size"] = options.size
     if options.every > 1:
         judged["every"] = options.every
     rolled_out = {n: value for n, value in asdict(sampler).items() if n != "chunk" and value is not None}
@@ -85,6 +89,19 @@ def read_problems(task: "Task", path: Path) -> "Problems":
     if not puzzles:
         raise UserError(f"{path}: no input found, expected at least one")
     return task.problems_of(puzzles, str(path))
+
+
+def chosen_problems(task: "Task", options: EvalOptions) -> "Problems":
+    """The inputs that the options name: a split, of one size if asked, or a file."""
+    from gram_reasoning.tasks.sizes import OfSizes
+
+    if options.puzzles is not None:
+        check(options.size is None, "--size", options.size, "nothing beside --puzzles")
+        return read_problems(task, options.puzzles)
+    if isinstance(task, OfSizes) and options.size is not None:
+        check(options.size >= task.least, "--size", options.size, f"at least {task.least}")
+        return task.split_of(options.size, options.split)
+    return task.split(options.split)
 
 
 def run(arguments: list[str]) -> int:
@@ -122,12 +139,12 @@ def run(arguments: list[str]) -> int:
         )
     start, cpu_start = time.perf_counter(), time.process_time()
     with together(options.device, options.threads, options.timeout) as processes:
-        recipe, task, model = load_model(name, processes.device)
+        recipe, task, model = load_model(name, processes.device, options.size)
         if options.submission and not isinstance(task, Demonstrations):
             raise lacks(task, Demonstrations, "--submission")
         more = {name: getattr(options, name) for name in ("random_start", "latent_noise", "draw_tokens", "precision")}
         sampler = sampler_config(options, options.samples, recipe.evaluation, model, **more)
-        problems = task.split(options.split) if options.puzzles is None else read_problems(task, options.puzzles)
+        problems = chosen_problems(task, options)
         in_range("every", options.every, 1)
         problems = problems.subset(torch.arange(0, len(problems), options.every))
         if options.limit is not None:
@@ -147,6 +164,8 @@ def run(arguments: list[str]) -> int:
                 result = evaluate_sets(model, task, problems, sampler, options.beside, tick, processes)
     split = options.split if options.puzzles is None else "own"
     result = {"checkpoint": name, "recipe": recipe.name, "split": split, "seed": options.seed, **result}
+    if options.size is not None:
+        result["size"] = options.size
     origin = made_from(load_config(model_folder(name)), sampler, options, views)
     result |= {"train_seed": recipe.train.seed, "made_from": origin}
     spent = (time.perf_counter() - start, time.process_time() - cpu_start)

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, replace
 from math import isqrt
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from gram_reasoning.cli.border import PICTURES, can_write, in_range, parse, progress, set_threads, write_lines
 from gram_reasoning.cli.sampling import SamplingOptions, no_halting, sampler_config
@@ -29,8 +29,10 @@ class GenerateOptions(SamplingOptions):
     The exit code is 0 if every answer is valid, else 1.
     """
 
-    checkpoint: str
-    """A run or a model folder, of a task that generates."""
+    checkpoint: str | None = None
+    """A run or a model folder, of a task that generates; the default is the model of the package for --task."""
+    task: Literal["boards", "digits"] = "boards"
+    """What to generate by a model of the package: full 9x9 Sudoku boards, or images of digits."""
     count: int = 10
     """How many, valid or not."""
     puzzles: bool = False
@@ -47,7 +49,9 @@ class GenerateOptions(SamplingOptions):
 
 def run(arguments: list[str]) -> int:
     """Run `gram generate` with these arguments; returns the exit code."""
-    options = parse(GenerateOptions, arguments, "gram generate", "gram generate --checkpoint runs/boards --count 20")
+    options = parse(
+        GenerateOptions, arguments, "gram generate", "gram generate --task digits --count 20 --picture digits.png"
+    )
     in_range("count", options.count, 1, MOST)
     can_write(options.json)
     for picture in (options.picture, options.forming):
@@ -65,9 +69,10 @@ def run(arguments: list[str]) -> int:
     from gram_reasoning.tasks.generation import Generation, Puzzles
 
     set_threads(options.threads)
-    recipe, task, model = load_model(options.checkpoint, choose_device(options.device))
+    name = options.task if options.checkpoint is None else options.checkpoint
+    recipe, task, model = load_model(name, choose_device(options.device))
     if not isinstance(task, Generation):
-        raise lacks(task, Generation, options.checkpoint)
+        raise lacks(task, Generation, name)
     if options.puzzles and not isinstance(task, Puzzles):
         raise lacks(task, Puzzles, "--puzzles")
     blank = task.blank()

@@ -23,8 +23,10 @@ class TrainOptions:
     """Folder of the run; the default is runs/RECIPE."""
     resume: bool = False
     """Go on with the run in that folder; starts it if there is none."""
+    init: str | None = None
+    """Begin from the averaged weights of this run or model, whose shapes must be those of the recipe's model."""
     max_minutes: float | None = None
-    """Save and stop after so many minutes."""
+    """Save, judge and stop after so many minutes."""
     seed: int | None = None
     """Short for --train.seed."""
     device: str = "auto"
@@ -80,7 +82,7 @@ def run(arguments: list[str]) -> int:
         recipe, task=options.task, model=options.model, train=train, evaluation=options.evaluation
     )
 
-    from gram_reasoning.build import build_model, build_task
+    from gram_reasoning.build import build_model, build_task, weights_for
     from gram_reasoning.training.compiler import check_compiles
     from gram_reasoning.training.trainer import Trainer
 
@@ -88,7 +90,9 @@ def run(arguments: list[str]) -> int:
     with together(options.device, options.threads, options.timeout) as processes:
         check_compiles(processes.device, train.compile)
         task = build_task(recipe)
-        trainer = Trainer(recipe, task, build_model(recipe, task), run, processes)
+        model = build_model(recipe, task)
+        init = None if options.init is None else weights_for(model, options.init)
+        trainer = Trainer(recipe, task, model, run, processes, init=init)
         with progress(f"training {run}") as trainer.tick:
             how = trainer.fit(options.resume, options.max_minutes)
     if processes.first and not (run / "config.json").is_file():

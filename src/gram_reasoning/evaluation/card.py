@@ -28,6 +28,20 @@ A model of kind `{{kind}}`, trained and judged as a GRAM model is (Generative Re
 [arXiv 2605.19376]({PAPER})), to be set beside one."""
 
 
+DATA = {
+    "sudoku-hub": "Sudoku-Extreme (sapientinc/sudoku-extreme on the Hugging Face Hub; its card names no licence)",
+    "maze-hub": "Maze-Hard (sapientinc/maze-30x30-hard-1k on the Hugging Face Hub; its card names no licence)",
+    "arc": "ARC-AGI (Apache-2.0)",
+    "mnist": "MNIST by LeCun, Cortes and Burges (commonly given as CC BY-SA 3.0)",
+}
+"""Whose data a task learns from, by its kind and, where it has one, its source; all others make their own."""
+
+
+def _data(task: dict[str, Any]) -> str:
+    source = f"{task['kind']}-{task['train']}" if task.get("train") == "hub" else task["kind"]
+    return DATA.get(source, "made by this package (Apache-2.0)")
+
+
 def model_card(config: dict[str, Any], model: nn.Module, evaluations: Sequence[dict[str, Any]] = ()) -> str:
     """The card as text.
 
@@ -40,8 +54,13 @@ def model_card(config: dict[str, Any], model: nn.Module, evaluations: Sequence[d
     settings = ", ".join(f"{key} {value}" for key, value in task.items() if key != "kind" and value is not None)
     parameters = sum(p.numel() for p in model.parameters())
     steps = config.get("step", recipe["train"]["steps"])
-    tables = [_table(evaluation) for evaluation in evaluations] or ["None have been stored with this model."]
-    return f"""{_metadata(name, task["kind"], evaluations)}
+    plain = [evaluation for evaluation in evaluations if "size" not in evaluation]
+    tables = [_table(evaluation) for evaluation in plain]
+    if by_size := [evaluation for evaluation in evaluations if "size" in evaluation]:
+        tables.append(_sizes_table(by_size, task))
+    tables = tables or ["None have been stored with this model."]
+    begun = ", from the weights of another run" if "init_sha256" in config else ""
+    return f"""{_metadata(name, task["kind"], plain)}
 # {name}
 
 {GRAM if kind == "gram" else RIVAL.format(kind=kind)}
@@ -49,9 +68,10 @@ def model_card(config: dict[str, Any], model: nn.Module, evaluations: Sequence[d
 {recipe["summary"]}
 
 - Task: {task["kind"]} ({settings}).
+- Data: {_data(task)}.
 - Model: {parameters:,} parameters, averaged over training; {_sizes(recipe["model"])}.
 - Training: `gram train {name}`, seed {recipe["train"]["seed"]}, {steps:,} optimizer steps of \
-{recipe["train"]["batch_size"]} slots.
+{recipe["train"]["batch_size"]} slots{begun}.
 - Files: `config.json` and `model.safetensors`; nothing in them is run.
 
 ## Use
@@ -105,6 +125,21 @@ def _table(evaluation: dict[str, Any]) -> str:
         if evaluation.get(key) is not None:
             made += ", " + label.format(evaluation[key])
     return "\n".join([*lines, "", f"({made})", ""])
+
+
+def _sizes_table(evaluations: Sequence[dict[str, Any]], task: dict[str, Any]) -> str:
+    """One row a size; those that were not trained on are marked."""
+    first = evaluations[0]
+    shown = [key for key in ROWS if any(e["macro"].get(key) is not None for e in evaluations)]
+    labels = [ROWS[key].format(**first) for key in shown]
+    lines = [f"| size | inputs | {' | '.join(labels)} |", "|---" * (len(shown) + 2) + "|"]
+    largest = task.get("vertices", task.get("size"))
+    for e in sorted(evaluations, key=lambda e: e["size"]):
+        cells = ["-" if (value := e["macro"].get(key)) is None else f"{100 * value:.1f}" for key in shown]
+        trained = task["smallest"] <= e["size"] <= largest
+        lines.append(f"| {e['size']}{'' if trained else ' (not trained on)'} | {e['inputs']} | {' | '.join(cells)} |")
+    made = f"seed {first['seed']}, {first['steps']} steps, unique inputs (macro); `{first['command']}` and so on"
+    return "\n".join([*lines, "", f"({made}, on {first['device']})", ""])
 
 
 def _metadata(name: str, kind: str, evaluations: Sequence[dict[str, Any]]) -> str:

@@ -13,7 +13,7 @@ from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.inference.select import Rule, check_rule, in_standard_form, rank, scores
 from gram_reasoning.models.base import Model
 from gram_reasoning.processes import ALONE, Processes
-from gram_reasoning.tasks.base import Problems, Task, learnt
+from gram_reasoning.tasks.base import Problems, Task
 from gram_reasoning.tasks.demonstrations import Demonstrations, augmented
 from gram_reasoning.types import Batch, Candidates
 
@@ -108,7 +108,7 @@ def _rows(problems: Problems, candidates: Candidates) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def diagnose(
-    model: Model, problems: Problems, weights: dict[str, float], seed: int, processes: Processes = ALONE
+    model: Model, task: Task, problems: Problems, weights: dict[str, float], seed: int, processes: Processes = ALONE
 ) -> dict[str, Any]:
     """The model's own diagnostics on `problems`, each towards a solution drawn for it, as means over the problems.
 
@@ -124,7 +124,7 @@ def diagnose(
     vectors = identity_vectors(model, problems)
     batch = Batch(
         inputs=problems.inputs[own].long(),
-        targets=learnt(problems.solution(rows, drawn)),
+        targets=task.learnt(problems.solution(rows, drawn)),
         is_guided=guided,
         is_open=problems.is_open(own),
         step=torch.zeros_like(rows),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from gram_reasoning.config import EvalConfig, Recipe
 from gram_reasoning.models.configs import GramConfig
 from gram_reasoning.recipes.nqueens import POCKET_MODEL, nqueens7_pocket, nqueens8
-from gram_reasoning.recipes.variants import small_portions, twin
+from gram_reasoning.recipes.variants import rolled_out, small_portions, twin
 from gram_reasoning.tasks.configs import GraphColoringConfig
 
 
@@ -51,4 +51,17 @@ def coloring6_twin() -> Recipe:
     return twin(coloring6())
 
 
-RECIPES = (coloring8, coloring10, coloring6, coloring6_twin)
+def coloring_sizes() -> Recipe:
+    """The model that `gram solve` uses: graphs of 5 to 10 vertices, also those of 3 and 4."""
+    base = replace(
+        coloring6(),
+        name="coloring-sizes",
+        summary="3-colouring of 5 to 10 vertices in one model that `gram solve` uses: minutes on one CPU core.",
+        task=GraphColoringConfig(
+            vertices=10, smallest=5, edge_probability=0.45, graphs=4000, answer_at="appended", renumber=True
+        ),
+    )
+    return rolled_out(base, steps=2500)
+
+
+RECIPES = (coloring8, coloring10, coloring6, coloring6_twin, coloring_sizes)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from gram_reasoning.config import EvalConfig, Recipe, TrainConfig
 from gram_reasoning.models.configs import GramConfig
 from gram_reasoning.recipes.nqueens import POCKET_MODEL, nqueens7_pocket
-from gram_reasoning.recipes.variants import small_portions, twin
+from gram_reasoning.recipes.variants import rolled_out, small_portions, twin
 from gram_reasoning.tasks.configs import MazeConfig
 
 
@@ -40,4 +40,24 @@ def maze10_twin() -> Recipe:
     return twin(maze10())
 
 
-RECIPES = (maze_hard, maze10, maze10_twin)
+def maze_sizes() -> Recipe:
+    """The model that `gram solve` uses: mazes of 6x6 to 15x15."""
+    base = replace(
+        maze10(),
+        name="maze-sizes",
+        summary="Mazes of 6x6 to 15x15 in one model that `gram solve` uses: minutes on one CPU core.",
+        task=MazeConfig(
+            size=15,
+            smallest=6,
+            train="generated",
+            test="generated",
+            train_puzzles=10_000,
+            test_puzzles=200,
+            validation_puzzles=50,
+            min_path=4,
+        ),
+    )
+    return rolled_out(base, steps=2500, token_mixer="grid")
+
+
+RECIPES = (maze_hard, maze10, maze10_twin, maze_sizes)

@@ -5,7 +5,7 @@ from typing import Any
 
 from gram_reasoning.config import Recipe, TrainConfig
 from gram_reasoning.models.configs import GramConfig
-from gram_reasoning.recipes.variants import twin
+from gram_reasoning.recipes.variants import rolled_out, twin
 from gram_reasoning.tasks.configs import NQueensConfig
 
 UNBOUNDED: dict[str, Any] = {"mean_bound": None, "sigma_learned": True, "kl_budget_first": None, "kl_budget": None}
@@ -97,24 +97,34 @@ def nqueens8_pocket() -> Recipe:
 
 
 def nqueens8_units() -> Recipe:
-    """nqueens8-pocket that knows what rows, columns and diagonals are."""
-    base = nqueens8_pocket()
-    return replace(
-        base,
-        name="nqueens8-units",
-        summary="8x8 with a mixer over rows, columns and diagonals (not in the paper), on one CPU core.",
-        model=replace(base.model, token_mixer="units", block_start=0.1, prefix_tokens=4),
+    """8x8, any number of given queens, with a mixer over rows, columns and diagonals."""
+    return rolled_out(
+        replace(
+            nqueens8_pocket(),
+            name="nqueens8-units",
+            summary="8x8, 0 to 7 queens given, mixed over rows, columns and diagonals: minutes on one CPU core.",
+        ),
+        steps=2500,
     )
 
 
 def nqueens10_units() -> Recipe:
     """10x10, the paper's inputs, by the same model."""
-    base = nqueens8_units()
     return replace(
-        base,
+        nqueens8_units(),
         name="nqueens10-units",
-        summary="10x10, the paper's inputs, with a mixer over rows, columns and diagonals, on one CPU core.",
+        summary="10x10, the paper's inputs, mixed over rows, columns and diagonals: minutes on one CPU core.",
         task=NQueensConfig(size=10),
+    )
+
+
+def nqueens_sizes() -> Recipe:
+    """The model that `gram solve` uses for sides without one of their own: 5x5 to 10x10, any number of given queens."""
+    return replace(
+        nqueens8_units(),
+        name="nqueens-sizes",
+        summary="Boards of 5x5 to 10x10 in one model that `gram solve` uses: minutes on one CPU core.",
+        task=NQueensConfig(size=10, smallest=5, max_removed=10),
     )
 
 
@@ -153,6 +163,7 @@ RECIPES = (
     nqueens8_units,
     nqueens10,
     nqueens10_units,
+    nqueens_sizes,
     nqueens7_pocket,
     nqueens7_literal,
     nqueens7_posterior,

@@ -12,6 +12,7 @@ A checkpoint folder is written under another name, flushed to disk, and then ren
 `step-*` folder is whole. The newest two are kept.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -177,6 +178,17 @@ def load_json(path: Path) -> Any:
 def checkpoints(run: Path) -> list[Path]:
     """The whole checkpoints of a run, oldest first."""
     return sorted((run / "checkpoints").glob("step-*"))
+
+
+def step_of(folder: Path) -> int:
+    """The step at which a checkpoint was written."""
+    return int(folder.name.removeprefix("step-"))
+
+
+def digest(weights: dict[str, Tensor]) -> str:
+    """What tells these weights from all others."""
+    ordered = {name: weights[name].cpu().contiguous() for name in sorted(weights)}
+    return hashlib.sha256(safetensors.torch.save(ordered)).hexdigest()[:16]
 
 
 def save_checkpoint(run: Path, step: int, tensors: dict[str, dict[str, Tensor]], values: dict[str, Any]) -> None:

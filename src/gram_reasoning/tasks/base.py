@@ -23,11 +23,6 @@ PAD = 0
 SPLITS = ("train", "validation", "test")
 
 
-def learnt(solution: Tensor) -> Tensor:
-    """A solution as the loss takes it: padding is ignored."""
-    return solution.where(solution != PAD, IGNORE)
-
-
 @dataclass(frozen=True)
 class Problems:
     """M inputs and, for each, its known solutions: all that exist, each once, unless `complete` is False.
@@ -138,6 +133,11 @@ class Task(ABC):
         self.config = config
         self._splits: dict[str, Problems] = {}
 
+    @classmethod
+    def of(cls, config: Any) -> "Task":
+        """The task of a config; some configs ask for a class of their own."""
+        return cls(config)
+
     # -- data --------------------------------------------------------------------------------------------------
 
     def split(self, name: str) -> Problems:
@@ -160,6 +160,10 @@ class Task(ABC):
 
         None for a task without rules: it has no halt and no value loss, and is judged by `measures` alone.
         """
+
+    def learnt(self, solution: Tensor) -> Tensor:
+        """A solution (..., L) as the loss takes it: padding is ignored."""
+        return solution.where(solution != PAD, IGNORE)
 
     def right(self, answers: Tensor, problems: Problems) -> Tensor | None:
         """Which of N answers (M, N, L) to each of M problems are right (M, N) bool; None if nothing decides that."""

@@ -35,7 +35,33 @@ class SplitConfig(TaskConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NQueensConfig(SplitConfig):
+class SizesConfig(TaskConfig):
+    """For tasks that come in several sizes, of which a model may learn one or all up to the largest."""
+
+    smallest: int | None = None
+    """The smallest of several sizes that are mixed, all padded to the largest; None leaves it at one size."""
+
+    @property
+    def largest(self) -> int:
+        """The one size, or the largest."""
+        raise NotImplementedError
+
+    @property
+    def sizes(self) -> range:
+        """All sizes."""
+        return range(self.largest if self.smallest is None else self.smallest, self.largest + 1)
+
+    def of_size(self, size: int) -> Self:
+        """The same task in one size alone, of these or another."""
+        raise NotImplementedError
+
+    def up_to(self, size: int) -> Self:
+        """The same sizes and more, where `size` is larger than all."""
+        return self if size <= self.largest else replace(self.of_size(size), smallest=self.smallest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NQueensConfig(SplitConfig, SizesConfig):
     """N queens on an N x N board, some of them given: complete the board."""
 
     kind: ClassVar[str] = "nqueens"
@@ -52,6 +78,17 @@ class NQueensConfig(SplitConfig):
         check(4 <= self.size <= 12, "task.size", self.size, "a board side from 4 to 12")
         low, high = self.removed
         check(1 <= low <= high <= self.size, "task.min_removed", (low, high), "1 <= min <= max <= size")
+        fits = self.smallest in (None, *range(4, self.size))
+        check(fits, "task.smallest", self.smallest, "a side from 4, below task.size")
+
+    @property
+    def largest(self) -> int:
+        return self.size
+
+    def of_size(self, size: int) -> Self:
+        """With as many queens left on the board."""
+        low, high = (max(1, removed - self.size + size) for removed in self.removed)
+        return replace(self, size=size, smallest=None, min_removed=low, max_removed=high)
 
     @property
     def removed(self) -> tuple[int, int]:
@@ -62,13 +99,13 @@ class NQueensConfig(SplitConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GraphColoringConfig(SplitConfig):
+class GraphColoringConfig(SplitConfig, SizesConfig):
     """Colour the vertices of a random graph with three colours, so that no edge joins two of one colour."""
 
     kind: ClassVar[str] = "coloring"
 
     vertices: int = 8
-    """Vertices of every graph, 4 to 12."""
+    """Vertices of every graph, 3 to 12."""
     colors: int = 3
     """Colours at hand, 2 to 4."""
     edge_probability: float = 0.55
@@ -84,10 +121,23 @@ class GraphColoringConfig(SplitConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(4 <= self.vertices <= 12, "task.vertices", self.vertices, "4 to 12 vertices")
+        check(3 <= self.vertices <= 12, "task.vertices", self.vertices, "3 to 12 vertices")
         check(2 <= self.colors <= 4, "task.colors", self.colors, "2 to 4 colours")
         check(0 < self.edge_probability < 1, "task.edge_probability", self.edge_probability, "between 0 and 1")
         check(self.graphs >= 10, "task.graphs", self.graphs, "at least 10")
+        fits = self.smallest in (None, *range(4, self.vertices))
+        check(fits, "task.smallest", self.smallest, "a number from 4, below task.vertices")
+        apart = self.smallest is None or self.answer_at == "appended"
+        check(apart, "task.answer_at", self.answer_at, "appended, where several sizes are mixed")
+
+    @property
+    def largest(self) -> int:
+        return self.vertices
+
+    def of_size(self, size: int) -> Self:
+        """With a quarter of the labelled graphs, where there are few."""
+        graphs = max(10, min(self.graphs, 2 ** (size * (size - 1) // 2) // 4))
+        return replace(self, vertices=size, smallest=None, graphs=graphs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +226,7 @@ LONGEST_SIDE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class MazeConfig(SourceConfig):
+class MazeConfig(SourceConfig, SizesConfig):
     """Mazes: mark a shortest path from S to G. The public set is Maze-Hard, 1000 mazes to train on and 1000 to test."""
 
     kind: ClassVar[str] = "maze"
@@ -204,6 +254,17 @@ class MazeConfig(SourceConfig):
         check(0 <= self.walls < 1, "task.walls", self.walls, "a share in [0, 1)")
         check(1 <= self.shortest < self.size**2, "task.min_path", self.min_path, "fewer steps than squares")
         check(1 <= self.max_paths <= 1000, "task.max_paths", self.max_paths, "1 to 1000")
+        fits = self.smallest in (None, *range(3, self.size))
+        check(fits, "task.smallest", self.smallest, "a side from 3, below task.size")
+        made = self.smallest is None or self.train == self.test == "generated"
+        check(made, "task.train", self.train, "generated, like task.test, where several sizes are mixed")
+
+    @property
+    def largest(self) -> int:
+        return self.size
+
+    def of_size(self, size: int) -> Self:
+        return replace(self, size=size, smallest=None)
 
     @property
     def shortest(self) -> int:

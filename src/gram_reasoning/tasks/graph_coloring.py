@@ -21,6 +21,7 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.tasks.base import PAD, Problems
 from gram_reasoning.tasks.configs import GraphColoringConfig
 from gram_reasoning.tasks.graph_text import read_graph, spell, without_gaps
+from gram_reasoning.tasks.sizes import OfSizes
 from gram_reasoning.tasks.splits import HeldOutTask, hashed
 from gram_reasoning.tasks.text import Block, Puzzle, Text, Written
 
@@ -59,7 +60,10 @@ class GraphColoring(HeldOutTask, Text):
         self._color_places = self.counted = slice(self.edges, self.length) if appended else slice(0, n)
         # The vertices: each holds the edges that end there and, where it has a position of its own, its colour.
         at = [(self.ends == vertex).any(0).nonzero()[:, 0].tolist() for vertex in range(n)]
-        self.units = ([[*places, *([self.edges + v] if appended else [])] for v, places in enumerate(at)],)
+        vertices = [[*places, *([self.edges + v] if appended else [])] for v, places in enumerate(at)]
+        # With its answer beside it, each edge and the colours of its two vertices too.
+        edges = [[e, *(self.edges + v for v in self.ends[:, e].tolist())] for e in range(self.edges)]
+        self.units = (vertices, edges) if appended else (vertices,)
 
     # -- rules -------------------------------------------------------------------------------------------------
 
@@ -247,9 +251,13 @@ class GraphColoring(HeldOutTask, Text):
         return own
 
     @classmethod
-    def model_name(cls, lines: Block, where: str) -> str:
-        """By the number of vertices."""
-        return f"{cls.name}{read_graph(lines, where).size}"
+    def size_of(cls, lines: Block, where: str) -> int:
+        """The number of vertices."""
+        return read_graph(lines, where).size
+
+    @classmethod
+    def of(cls, config: GraphColoringConfig) -> "GraphColoring":
+        return cls(config) if config.smallest is None else GraphsOfSizes(config)
 
     @classmethod
     def sized(cls, lines: Block, where: str) -> Self:
@@ -293,3 +301,21 @@ class GraphColoring(HeldOutTask, Text):
     def _is_answer(self, tokens: Sequence[int]) -> bool:
         """Only answers pad a place of an edge: the last if colours stand at the first places, else all."""
         return tokens[self.edges - 1] == PAD
+
+
+class GraphsOfSizes(OfSizes, GraphColoring):
+    """Graphs of several sizes: the further vertices of the largest have padding for edges and colours."""
+
+    alone = GraphColoring
+    least = 3
+
+    @property
+    def canvas(self) -> int:
+        return self.vertices
+
+    def places(self, size: int) -> Tensor:
+        inside = (self.ends < size).all(0).nonzero()[:, 0]
+        return torch.cat([inside, self.edges + torch.arange(size)])
+
+    def ends_of(self, size: int) -> Sequence[int]:
+        return size * (size - 1) // 2 - 1, -1

@@ -19,6 +19,7 @@ from gram_reasoning.tasks.configs import LONGEST_SIDE, MazeConfig
 from gram_reasoning.tasks.maze_paths import flood, neighbours, path
 from gram_reasoning.tasks.pictures import Boards
 from gram_reasoning.tasks.prepared import with_counts
+from gram_reasoning.tasks.sizes import OfSizes, corner
 from gram_reasoning.tasks.sources import SourcedTask, as_cells
 from gram_reasoning.tasks.text import Block, Text
 
@@ -242,9 +243,13 @@ class Maze(SourcedTask, Text, Boards):
         return f"row {i // self.size + 1}, column {i % self.size + 1}"
 
     @classmethod
-    def model_name(cls, lines: Block, where: str) -> str:
-        """By the number of rows."""
-        return f"{cls.name}{len(_rows(lines, where))}"
+    def size_of(cls, lines: Block, where: str) -> int:
+        """The number of rows."""
+        return len(_rows(lines, where))
+
+    @classmethod
+    def of(cls, config: MazeConfig) -> "Maze":
+        return cls(config) if config.smallest is None else MazeOfSizes(config)
 
     @classmethod
     def sized(cls, lines: Block, where: str) -> Self:
@@ -264,6 +269,20 @@ class Maze(SourcedTask, Text, Boards):
 
     def compact(self, tokens: Sequence[int]) -> str:
         return self.format(tokens).replace(" ", ".").replace("\n", "/")
+
+
+class MazeOfSizes(OfSizes, Maze):
+    """Mazes of several sizes, each in the upper left corner of the largest."""
+
+    alone = Maze
+    least = 3
+
+    @property
+    def canvas(self) -> int:
+        return self.size
+
+    def places(self, size: int) -> Tensor:
+        return corner(size, self.size)
 
 
 def _rows(lines: Block, where: str, side: int | None = None) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.configs import NQueensConfig
 from gram_reasoning.tasks.forms import is_list, whole
 from gram_reasoning.tasks.prepared import with_all_solutions
+from gram_reasoning.tasks.sizes import OfSizes, corner
 from gram_reasoning.tasks.splits import HeldOutTask
 from gram_reasoning.tasks.text import Block, BoardText, Puzzle
 
@@ -177,14 +178,26 @@ class NQueens(HeldOutTask, BoardText):
 
     @classmethod
     def model_name(cls, lines: Block, where: str) -> str:
-        size = _side(lines)
+        size = cls.size_of(lines, where)
         if size in range(4, 13):
             cls.sized(lines, where).read_one(lines, where)  # a misshapen board is refused as such
         return f"{cls.name}{size}"
 
     @classmethod
+    def size_of(cls, lines: Block, where: str) -> int:
+        """The side of a board: its rows if it stands on one line, else its first row's cells."""
+        del where
+        line = lines[0][1]
+        mark = None if len(lines) > 1 else next((mark for mark in "/," if mark in line), None)
+        return line.count(mark) + 1 if mark else len("".join(line.replace(",", " ").split()))
+
+    @classmethod
+    def of(cls, config: NQueensConfig) -> "NQueens":
+        return cls(config) if config.smallest is None else QueensOfSizes(config)
+
+    @classmethod
     def sized(cls, lines: Block, where: str) -> Self:
-        return cls(NQueensConfig(size=_side(lines)))
+        return cls(NQueensConfig(size=cls.size_of(lines, where)))
 
     @property
     def legend(self) -> str:
@@ -221,11 +234,18 @@ class NQueens(HeldOutTask, BoardText):
         return [["♛" if cell == "Q" else "" for cell in row] for row in self.rows(tokens)]
 
 
-def _side(lines: Block) -> int:
-    """The side of a board: its rows if it stands on one line, else its first row's cells."""
-    line = lines[0][1]
-    mark = None if len(lines) > 1 else next((mark for mark in "/," if mark in line), None)
-    return line.count(mark) + 1 if mark else len("".join(line.replace(",", " ").split()))
+class QueensOfSizes(OfSizes, NQueens):
+    """Boards of several sizes, each in the upper left corner of the largest."""
+
+    alone = NQueens
+    least = 4
+
+    @property
+    def canvas(self) -> int:
+        return self.size
+
+    def places(self, size: int) -> Tensor:
+        return corner(size, self.size)
 
 
 def _boards(columns: np.ndarray) -> np.ndarray:

@@ -238,9 +238,9 @@ class Sudoku(SudokuBoards, SourcedTask):
                 seen[token] = cell
 
     @classmethod
-    def model_name(cls, lines: Block, where: str) -> str:
-        """By the side of the board."""
-        return f"{cls.name}{sudoku_text.side_of(lines, where)}"
+    def size_of(cls, lines: Block, where: str) -> int:
+        """The side of the board."""
+        return sudoku_text.side_of(lines, where)
 
     @classmethod
     def sized(cls, lines: Block, where: str) -> Self:

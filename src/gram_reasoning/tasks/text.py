@@ -68,8 +68,14 @@ class Blocks(Written):
     @classmethod
     def model_name(cls, lines: Block, where: str) -> str:
         """Name of the model in the package that fits a block: the kind, and the size if any."""
+        size = cls.size_of(lines, where)
+        return cls.name if size is None else f"{cls.name}{size}"
+
+    @classmethod
+    def size_of(cls, lines: Block, where: str) -> int | None:
+        """The size of what a block holds; None if the task has one size."""
         del lines, where
-        return cls.name
+        return None
 
 
 @dataclass(frozen=True)

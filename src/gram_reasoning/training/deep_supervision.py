@@ -13,7 +13,7 @@ from torch import Tensor
 from gram_reasoning import noise, trees
 from gram_reasoning.config import TrainConfig
 from gram_reasoning.models.base import Model
-from gram_reasoning.tasks.base import PAD, Problems, Task, learnt
+from gram_reasoning.tasks.base import PAD, Problems, Task
 from gram_reasoning.tasks.demonstrations import Demonstrations
 from gram_reasoning.types import IGNORE, Batch, StepOutput
 
@@ -109,7 +109,8 @@ class Slots:
         vector = None
         if number is not None and self.model.identities is not None:
             vector = self.model.identities(number).requires_grad_()
-        batch = Batch(inputs, learnt(solution[:, 0]), self.is_guided[rows], is_open, self.stay.steps[rows], vector)
+        targets = self.task.learnt(solution[:, 0])
+        batch = Batch(inputs, targets, self.is_guided[rows], is_open, self.stay.steps[rows], vector)
         return batch, trees.over(lambda t: t[rows], self.carry), SlotReferee(self, batch, rows, step)
 
     def identity(self, rows: slice, step: int) -> Tensor | None:
@@ -206,7 +207,7 @@ class SlotReferee:
         score, exists = (t.unflatten(0, (-1, self.group)) for t in (score, self.exists))
         chosen = spread(score, exists[:, 0]).flatten()
         nearest = self.candidates[torch.arange(len(chosen), device=chosen.device), chosen]
-        return torch.where(guided, batch.targets, learnt(nearest))
+        return torch.where(guided, batch.targets, self.task.learnt(nearest))
 
     def reward(self, prediction: Tensor) -> Tensor | None:
         if self.halt_target == "equal":

@@ -9,7 +9,7 @@ from gram_reasoning.config import TrainConfig
 from gram_reasoning.evaluation.evaluator import diagnose, evaluate
 from gram_reasoning.inference.sampler import SamplerConfig
 from gram_reasoning.models.base import Model
-from gram_reasoning.nn.precision import autocast
+from gram_reasoning.nn.precision import autocast, chosen
 from gram_reasoning.processes import Processes
 from gram_reasoning.tasks.base import Task
 from gram_reasoning.training.optimizer import WeightAverage
@@ -42,7 +42,7 @@ class Monitor:
             averaged = self._judge()
         raw = self._judge()
         with autocast(self.processes.device, c.precision):
-            watched = diagnose(self.model, self.inputs, weights, c.seed, self.processes)
+            watched = diagnose(self.model, self.task, self.inputs, weights, c.seed, self.processes)
         found = [f"{name} {averaged[name]:.3f}" for name in ("accuracy", "coverage") if averaged[name] is not None]
         line = f"step {step}: prior {', '.join(found) or 'rollouts done'}"
         say(f"{line} ({averaged['inputs']} held-out inputs, {c.eval_samples} samples each)")
@@ -55,7 +55,8 @@ class Monitor:
 
     def _judge(self) -> dict[str, Any]:
         c, steps = self.config, self.model.sampling_steps
-        sampler = SamplerConfig(samples=c.eval_samples, steps=steps, seed=c.seed, precision=c.precision)
+        precision = chosen(c.precision, self.processes.device)
+        sampler = SamplerConfig(samples=c.eval_samples, steps=steps, seed=c.seed, precision=precision)
         return brief(evaluate(self.model, self.task, self.inputs, sampler, processes=self.processes))
 
 

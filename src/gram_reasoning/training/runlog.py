@@ -18,7 +18,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 class RunLog:
-    """Appends to a run's metrics.jsonl. Lines after `step` (from a run that died later) are cut off first.
+    """Appends to a run's metrics.jsonl. Lines after `step` (from a run that died later) are first moved to
+    metrics-lost.jsonl: the steps that they tell of come again.
 
     Args:
         run: its folder; None for a process that leaves writing to another.
@@ -29,7 +30,11 @@ class RunLog:
         if run is None:
             return
         self.path = run / "metrics.jsonl"
-        kept = [line for line in read_lines(self.path) if line["step"] <= step] if step else []
+        lines = read_lines(self.path)
+        kept = [line for line in lines if line["step"] <= step] if step else []
+        if len(kept) < len(lines):
+            with self.path.with_name("metrics-lost.jsonl").open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(line) + "\n" for line in lines[len(kept) :])
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         temporary.replace(self.path)

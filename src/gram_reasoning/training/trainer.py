@@ -8,6 +8,7 @@ checkpoint, the check that losses are finite) fetches it every so many steps.
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from gram_reasoning import noise
 from gram_reasoning.config import Recipe, to_json
 from gram_reasoning.errors import UserError
 from gram_reasoning.models.base import Model
-from gram_reasoning.nn.precision import autocast
+from gram_reasoning.nn.precision import autocast, faster
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.storage import checkpoint
 from gram_reasoning.tasks.base import Task
@@ -26,7 +27,7 @@ from gram_reasoning.training.deep_supervision import Slots
 from gram_reasoning.training.finite import Finite
 from gram_reasoning.training.monitor import Monitor
 from gram_reasoning.training.optimizer import WeightAverage, lr_factor, make_optimizers
-from gram_reasoning.training.run_folder import open_run
+from gram_reasoning.training.run_folder import begun, open_run
 from gram_reasoning.training.runlog import RunLog
 from gram_reasoning.training.signals import StopSignals
 from gram_reasoning.trees import Tree
@@ -46,6 +47,7 @@ class Trainer:
         processes: who trains together, and this one's device.
         say: where plain words for the user go.
         tick: called after each step with the number done and the number in all.
+        init: weights to begin from; None for those of `model`.
     """
 
     def __init__(
@@ -57,10 +59,16 @@ class Trainer:
         processes: Processes = ALONE,
         say: Callable[[str], None] = print,
         tick: Callable[[int, int], None] = lambda done, total: None,
+        init: dict[str, Tensor] | None = None,
     ) -> None:
+        self.processes, self.device = processes, processes.device
+        recipe = self._with_precision(recipe, run)
         self.recipe, self.config, self.task, self.run, self.say = recipe, recipe.train, task, run, say
         self.tick = tick
-        self.processes, self.device = processes, processes.device
+        self.start = None
+        if init is not None:
+            self.start = checkpoint.digest(init)
+            model.load_state_dict(init)
         self.model = model.to(self.device)
         self.train_problems = task.split("train").to(self.device)
         self.optimizers = make_optimizers(self.model, self.config)
@@ -85,6 +93,14 @@ class Trainer:
         self.cpu_seconds: float | None = 0.0  # the same of this process's CPU; None for a run begun without the count
         self.means: dict[str, float] = {}  # the last ones logged
         self.stop_signal: int | None = None
+
+    def _with_precision(self, recipe: Recipe, run: Path) -> Recipe:
+        """The recipe with a precision for "auto": that of the run in the folder, else the faster one here."""
+        if recipe.train.precision != "auto":
+            return recipe
+        before = begun(run)
+        precision = before[0].train.precision if before else self.processes.once(lambda: faster(self.device)[0])
+        return replace(recipe, train=replace(recipe.train, precision=precision))
 
     # -- one step ----------------------------------------------------------------------------------------------
 
@@ -175,7 +191,11 @@ class Trainer:
             LostProcess: another process of this run is gone.
         """
         with ExitStack() as stack:
-            newest = self.processes.once(lambda: open_run(self.run, self.recipe, resume, stack))
+            opened = self.processes.once(lambda: open_run(self.run, self.recipe, resume, stack, self.start))
+            newest, note = opened
+            self.start = self.start or (begun(self.run) or (None, None))[1]
+            if note:
+                self.say(note)
             if newest is not None:
                 self._restore(newest)
             log = stack.enter_context(self._log())
@@ -187,18 +207,22 @@ class Trainer:
         entropy = self.slots.target_entropy
         if self.step == 0:
             parameters = sum(p.numel() for p in self.model.parameters())
-            log.write("start", 0, parameters=parameters, processes=self.processes.count, target_entropy=entropy)
+            known = {"parameters": parameters, "processes": self.processes.count, "precision": c.precision}
+            log.write("start", 0, **known, target_entropy=entropy)
         began, first = time.monotonic(), self.step
+        saved, judged = began, self.step
         stopped = False
         while self.step < c.steps:
-            out_of_time = max_minutes is not None and time.monotonic() - began >= 60 * max_minutes
+            now = time.monotonic()
+            out_of_time = max_minutes is not None and now - began >= 60 * max_minutes
             if stopped := self._agree_to_stop(out_of_time):
                 break
+            late = self._agree(now - saved >= c.checkpoint_seconds)
             start, cpu_start = time.monotonic(), time.process_time()
             means = self.train_step()
             at = self.step
             logging, evaluating = at % c.log_every == 0, at % c.eval_every == 0 or at == c.steps
-            saving = at % c.checkpoint_every == 0 and at < c.steps
+            saving = (late or at % c.checkpoint_every == 0) and at < c.steps
             if logging or evaluating or saving:
                 self.finite.check(self.run)
             self.seconds += time.monotonic() - start
@@ -210,18 +234,32 @@ class Trainer:
                 self.means = values
                 log.write("train", at, **self._spent(), target_entropy=entropy, **values)
             if evaluating:
-                log.write("eval", at, **self._spent(), **self.monitor.look(at, self.weights, self.means, self.say))
+                self._judge(log)
+                judged = at
             if saving:
                 self.save()
+                saved = time.monotonic()
         self.finite.check(self.run)
         if self.step > first or not (self.run / "model").is_dir():
             self.save()
         if self.stop_signal is not None:
             return "stopped"
+        if stopped and self.step > judged:  # all is saved; now a run that ends here says what it is worth
+            self._judge(log)
         return "out of time" if stopped else "finished"
 
     def _spent(self) -> dict[str, float | None]:
         return {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
+
+    def _judge(self, log: RunLog) -> None:
+        found = self.monitor.look(self.step, self.weights, self.means, self.say)
+        log.write("eval", self.step, **self._spent(), **found)
+
+    def _agree(self, wanted: bool) -> bool:
+        """Whether any of several processes wants something; they ask each other every AGREE_EVERY steps."""
+        if self.processes.count == 1:
+            return wanted
+        return self.step % AGREE_EVERY == 0 and self.processes.largest(int(wanted)) > 0
 
     def _agree_to_stop(self, out_of_time: bool) -> bool:
         """Whether to stop here; several processes agree on it, and on the signal, every AGREE_EVERY steps."""
@@ -260,6 +298,7 @@ class Trainer:
         shared = {**model, **self.average.weights}
         config = {"format": checkpoint.FORMAT, "step": self.step, "recipe": to_json(self.recipe)}
         config |= {"owners": owners} if (owners := owners_of(self.task)) else {}
+        config |= {"init_sha256": self.start} if self.start else {}
         checkpoint.save_folder(self.run / "model", {"model": shared}, {"config": config}, largest=checkpoint.LARGEST)
 
     def _log(self) -> RunLog:
@@ -286,7 +325,8 @@ class Trainer:
             checkpoint.check_tensors(tensors[name], expected, folder / f"{name}.safetensors")
         self.model.load_state_dict(tensors["model"])
         self.average.weights = {name: tensors["ema"][name] for name in self.average.weights}
-        checkpoint.load_optimizers(self.optimizers, tensors["optimizer"], folder / "optimizer.safetensors")
+        if progress["step"]:  # before the first step an optimizer has no state
+            checkpoint.load_optimizers(self.optimizers, tensors["optimizer"], folder / "optimizer.safetensors")
         self.slots.load({n: t if n in Slots.COMMON else t[own].clone() for n, t in tensors["slots"].items()})
         self.step, self.seconds = progress["step"], progress["seconds"]
         self.cpu_seconds = progress.get("cpu_seconds")
