@@ -137,7 +137,8 @@ def test_no_alarm_when_the_prior_is_as_good(tmp_path: Path, monkeypatch: pytest.
 
 def test_out_of_time_saves_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     clock = count(step=10.0)
-    monkeypatch.setattr(trainer, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    clocks = SimpleNamespace(monotonic=lambda: next(clock), process_time=lambda: 0.0)
+    monkeypatch.setattr(trainer, "time", clocks)
     recipe = debug_recipe()
     run = make_trainer(recipe, tmp_path / "run")
     assert run.fit(max_minutes=1) == "out of time"

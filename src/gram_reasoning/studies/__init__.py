@@ -6,6 +6,11 @@ A file a study; `definition.py` says what one is, `engine/` trains, judges and t
 from pathlib import Path
 
 from gram_reasoning.errors import UserError
+from gram_reasoning.studies.ablations import STUDY as ABLATIONS
+from gram_reasoning.studies.arc import STUDY as ARC
+from gram_reasoning.studies.boards import STUDY as BOARDS
+from gram_reasoning.studies.coloring8 import STUDY as COLORING8
+from gram_reasoning.studies.coloring10 import STUDY as COLORING10
 from gram_reasoning.studies.definition import (
     PAPER,
     RELATIONS,
@@ -18,7 +23,12 @@ from gram_reasoning.studies.definition import (
     over_seeds,
     recipe_of,
 )
+from gram_reasoning.studies.digits import STUDY as DIGITS
+from gram_reasoning.studies.queens8 import STUDY as QUEENS8
+from gram_reasoning.studies.queens10 import STUDY as QUEENS10
 from gram_reasoning.studies.smoke import STUDY as SMOKE
+from gram_reasoning.studies.sudoku import STUDY as SUDOKU
+from gram_reasoning.studies.sudoku_ablations import STUDY as SUDOKU_ABLATIONS
 
 __all__ = [
     "PAPER",
@@ -34,7 +44,8 @@ __all__ = [
     "recipe_of",
 ]
 
-STUDIES: dict[str, Study] = {study.name: study for study in (SMOKE,)}
+_ALL = (QUEENS8, SUDOKU, ABLATIONS, SUDOKU_ABLATIONS, COLORING8, QUEENS10, COLORING10, BOARDS, DIGITS, ARC, SMOKE)
+STUDIES: dict[str, Study] = {study.name: study for study in _ALL}
 
 
 def get_study(name: str) -> Study:
