@@ -3,9 +3,9 @@
 Question: the paper's generation of 9x9 boards, beside D3PM.
 
 Protocol: 50,000 random boards to learn from; 10,000 generated and judged, of D3PM, whose answer takes many steps,
-1,000: valid by the rules, distinct among the valid, not among the 50,000. Equal CPU time, rates and sizes as in queens8; a
-rate is chosen by the share of valid ones among 256. "GRAM rolled out" has nothing to roll out from, so GRAM is the
-paper's here, in small portions.
+1,000: valid by the rules, distinct among the valid, not among the 50,000. Equal CPU time, rates and sizes as in
+queens8; a rate is chosen by the share of valid ones among 256. "GRAM rolled out" has no solution to go to from nothing,
+so GRAM is the paper's here, in small portions.
 
 Budget: 60 core-minutes a run, one seed.
 """

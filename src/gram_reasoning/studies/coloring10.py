@@ -20,7 +20,7 @@ STUDY = Study(
     core_minutes=25,
     runs=(
         *over_seeds(system("GRAM rolled out", RELATIONS, 64), 3),
-        system("MDLM", RELATIONS, 64),
+        system("MDLM", RELATIONS, 128),
     ),
     judgements=JUDGEMENTS,
     columns=COLUMNS,

@@ -2,11 +2,11 @@
 
 Question: Table 2 of the paper, N-Queens 10x10.
 
-Protocol: as queens8, 7 to 9 queens taken away. Of the held-out inputs all with one queen given are judged and 485 of the
-others, evenly from all of them; each number is weighted back to the whole split.
+Protocol: as queens8, 7 to 9 queens taken away. Of the held-out inputs all with one queen given are judged and 485 of
+the others, evenly from all of them; each number is weighted back to the whole split.
 
 Budget: 30 core-minutes a run, by relations: GRAM rolled out on three seeds, TRM, AR and MDLM on one. What does not fit:
-the paper's mixers, which took far longer on 8x8 already.
+the paper's mixers, HRM, Looped TF and Direct.
 """
 
 from gram_reasoning.studies.definition import RELATIONS, Judgement, Study, over_seeds
@@ -21,9 +21,9 @@ STUDY = Study(
     core_minutes=30,
     runs=(
         *over_seeds(system("GRAM rolled out", RELATIONS, 64), 3),
-        system("TRM", RELATIONS, 64),
-        system("AR", RELATIONS, 64),
-        system("MDLM", RELATIONS, 64),
+        system("TRM", RELATIONS, 384),
+        system("AR", RELATIONS, 64, num_heads=2),
+        system("MDLM", RELATIONS, 160),
     ),
     judgements=(
         Judgement(name="samples", options=("--samples", "{samples}", "--thin", "485")),

@@ -42,7 +42,7 @@ STUDY = Study(
                 recipe="nqueens7-trm-pocket",
                 block=RELATIONS,
                 samples=1,
-                changes={**SMALL, **UNITS, "model.mlp_size": 176},
+                changes={**SMALL, **UNITS, "model.mlp_size": 256},
             ),
             2,
         ),
