@@ -1,5 +1,6 @@
 """`gram study`: a question of the paper, answered again: trains and judges what is missing, then writes the table."""
 
+import contextlib
 import os
 import signal
 from dataclasses import dataclass
@@ -123,20 +124,23 @@ def _work(
             return scheduler.on_cluster(wanted, command, options.cluster, settings, folder / "logs", minutes)
         return scheduler.here(wanted, command, jobs, folder / "logs", print)
 
-    _end_with_its_jobs()
-    before = do(work.jobs_before(study, runs, folder), 60 + 3 * study.core_minutes)
-    if before:
-        return before
-    return do(work.jobs_of(study, runs, folder), 240 + 3 * study.core_minutes)
+    with _ending_with_its_jobs():
+        before = do(work.jobs_before(study, runs, folder), 60 + 3 * study.core_minutes)
+        return before or do(work.jobs_of(study, runs, folder), 240 + 3 * study.core_minutes)
 
 
-def _end_with_its_jobs() -> None:
-    """A request to end becomes an exception, so that the jobs are ended too."""
+@contextlib.contextmanager
+def _ending_with_its_jobs():
+    """Inside, a request to end is an exception, so that the jobs are ended too."""
 
     def end(number: int, frame: object) -> None:
         raise SystemExit(128 + number)
 
-    signal.signal(signal.SIGTERM, end)
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parameter(text: str) -> tuple[str, Any]:

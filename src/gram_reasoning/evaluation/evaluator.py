@@ -1,6 +1,7 @@
 """Judge a model on problems by full rollouts from z_0 under the prior."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ def evaluate(
     processes: Processes = ALONE,
     views: int = 1,
     submit: Callable[[Tensor], None] = lambda answers: None,
+    stands_for: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """What the answers to `problems` are worth, with the average number of steps.
 
@@ -37,6 +39,7 @@ def evaluate(
     Args:
         views: augmentations in which each input is solved (see tasks/demonstrations.py).
         submit: called with the answers for a submission, best first (M, attempts, L).
+        stands_for: how many inputs of a split each problem stands for (M,), in accuracy and coverage.
     """
     check_rule(model, rule)
     seen = augmented(task, problems, views)
@@ -57,7 +60,7 @@ def evaluate(
     if (found := judge(task, problems, candidates)) is not None:
         number = task.attempts if isinstance(task, Demonstrations) else 1
         best = attempts(candidates, rule, number)
-        result |= summarize(found, best[:, 0])
+        result |= summarize(replace(found, stands_for=stands_for), best[:, 0])
         if number > 1:
             owners = None if problems.identity is None else problems.identity.cpu().numpy()
             result["pass"] = passed(found, best, owners)

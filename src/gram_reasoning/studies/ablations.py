@@ -12,8 +12,8 @@ Budget: 10 core-minutes a run, one seed.
 from collections.abc import Mapping
 from typing import Any
 
-from gram_reasoning.studies.definition import PAPER, Column, Run, Study
-from gram_reasoning.studies.systems import COMMON
+from gram_reasoning.studies.definition import PAPER, Column, Judgement, Run, Study
+from gram_reasoning.studies.systems import COMMON, SAMPLES
 
 ONCE: dict[str, Any] = {
     "supervision_steps": 1,
@@ -73,5 +73,6 @@ STUDY = Study(
     changes={**COMMON, "train.eval_samples": 1},
     core_minutes=10,
     runs=ROWS,
+    judgements=(Judgement(name="samples", options=SAMPLES),),
     columns=COLUMNS,
 )

@@ -13,7 +13,7 @@ Budget: 10 core-minutes a run, one seed.
 from typing import Any
 
 from gram_reasoning.studies.definition import PAPER, Changes, Column, Judgement, Run, Study
-from gram_reasoning.studies.systems import COMMON
+from gram_reasoning.studies.systems import COMMON, SAMPLES
 
 TASKS = (
     "007bbfb7,0d3d703e,2281f1f4,28bf18c6,2bcee788,60b61512,63613498,6430c8c4,67a3c6ac,67e8384a,694f12f3,8d510a79,"
@@ -65,7 +65,7 @@ STUDY = Study(
         *both("twin", "arc-pocket", 1, guidance="none"),
         *both("TRM", "nqueens7-trm-pocket", 1),
     ),
-    judgements=(Judgement(name="tests", options=("--samples", "{samples}")),),
+    judgements=(Judgement(name="tests", options=SAMPLES),),
     columns=(
         Column("pass@1", "tests.pass.pass@1"),
         Column("pass@2", "tests.pass.pass@2"),

@@ -11,7 +11,7 @@ Budget: 60 core-minutes a run, one seed.
 """
 
 from gram_reasoning.studies.definition import RELATIONS, Column, Judgement, Run, Study
-from gram_reasoning.studies.systems import COMMON, system
+from gram_reasoning.studies.systems import BF16, COMMON, system
 
 PORTIONS = {"transitions": 1, "supervision_steps": 16, "kl_budget_first": 4.0, "kl_budget_open": 0.0, "kl_budget": 4.0}
 MANY, FEW = ("GRAM",), ("D3PM uniform", "D3PM absorbing")
@@ -28,10 +28,10 @@ STUDY = Study(
         Run(system="D3PM absorbing", recipe="sudoku4-boards-d3pm-absorbing-pocket"),
     ),
     judgements=(
-        Judgement(name="boards", options=("--samples", "10000", "--steps", "64"), systems=MANY),
-        Judgement(name="boards", options=("--samples", "1000"), systems=FEW),
+        Judgement(name="boards", options=("--samples", "10000", "--steps", "64", *BF16), systems=MANY),
+        Judgement(name="boards", options=("--samples", "1000", *BF16), systems=FEW),
     ),
-    screen=Judgement(name="screen", options=("--samples", "256")),
+    screen=Judgement(name="screen", options=("--samples", "256", *BF16)),
     choose="measures.validity",
     columns=(
         Column("valid", "boards.measures.validity"),

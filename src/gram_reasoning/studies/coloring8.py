@@ -11,7 +11,7 @@ does not fit: the paper's mixers, Looped TF and Direct.
 """
 
 from gram_reasoning.studies.definition import RELATIONS, Column, Judgement, Study, over_seeds
-from gram_reasoning.studies.systems import COMMON, SAMPLERS, system
+from gram_reasoning.studies.systems import COMMON, SAMPLERS, SAMPLES, SETS, system
 
 PORTIONS = {"transitions": 1, "supervision_steps": 12, "kl_budget_first": 1.0, "kl_budget_open": 0.0, "kl_budget": 0.5}
 """Of GRAM's posterior, as in coloring6: little at a time."""
@@ -26,12 +26,8 @@ COLUMNS = (
     Column("no-repeat ceiling, paper", "samples.paper.no_repeat_ceiling"),
 )
 JUDGEMENTS = (
-    Judgement(name="samples"),
-    Judgement(
-        name="sets",
-        options=("--answers", "20", "--budget", "320", "--choose", "model", "--no-beside"),
-        systems=SAMPLERS,
-    ),
+    Judgement(name="samples", options=SAMPLES),
+    Judgement(name="sets", options=SETS, systems=SAMPLERS),
 )
 
 STUDY = Study(

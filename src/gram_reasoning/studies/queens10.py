@@ -11,7 +11,7 @@ the paper's mixers, HRM, Looped TF and Direct.
 
 from gram_reasoning.studies.definition import RELATIONS, Judgement, Study, over_seeds
 from gram_reasoning.studies.queens8 import STUDY as QUEENS8
-from gram_reasoning.studies.systems import COMMON, SAMPLERS, system
+from gram_reasoning.studies.systems import COMMON, SAMPLERS, SAMPLES, SETS, system
 
 STUDY = Study(
     name="queens10",
@@ -26,12 +26,8 @@ STUDY = Study(
         system("MDLM", RELATIONS, 160),
     ),
     judgements=(
-        Judgement(name="samples", options=("--samples", "{samples}", "--thin", "485")),
-        Judgement(
-            name="sets",
-            options=(*("--thin", "485", "--answers", "20", "--budget", "320", "--choose", "model", "--no-beside"),),
-            systems=SAMPLERS,
-        ),
+        Judgement(name="samples", options=(*SAMPLES, "--thin", "485")),
+        Judgement(name="sets", options=(*SETS, "--thin", "485"), systems=SAMPLERS),
     ),
     columns=QUEENS8.columns,
 )

@@ -14,7 +14,7 @@ the paper's mixers GRAM, TRM, AR and MDLM on one. What does not fit: more seeds 
 """
 
 from gram_reasoning.studies.definition import PAPER, RELATIONS, Column, Judgement, Study, over_seeds
-from gram_reasoning.studies.systems import COMMON, SAMPLERS, system
+from gram_reasoning.studies.systems import COMMON, SAMPLERS, SAMPLES, SETS, system
 
 STUDY = Study(
     name="queens8",
@@ -39,12 +39,8 @@ STUDY = Study(
         system("MDLM", PAPER, 208, prefix=32),
     ),
     judgements=(
-        Judgement(name="samples"),
-        Judgement(
-            name="sets",
-            options=("--answers", "20", "--budget", "320", "--choose", "model", "--no-beside"),
-            systems=SAMPLERS,
-        ),
+        Judgement(name="samples", options=SAMPLES),
+        Judgement(name="sets", options=SETS, systems=SAMPLERS),
     ),
     columns=(
         Column("accuracy", "samples.macro.single_sample_accuracy"),

@@ -14,7 +14,7 @@ not fit: the paper's mixers, AR and MDLM.
 """
 
 from gram_reasoning.studies.definition import RELATIONS, Column, Judgement, Study, over_seeds
-from gram_reasoning.studies.systems import COMMON, system
+from gram_reasoning.studies.systems import BF16, COMMON, SAMPLES, system
 
 SOURCES = {
     "task.train": "{data}/sudoku-band/train.csv",
@@ -39,16 +39,16 @@ STUDY = Study(
         system("Direct 8", RELATIONS, 48, hidden_size=48, mixer_size=48),
     ),
     judgements=(
-        Judgement(name="samples"),
-        Judgement(name="lprm", options=("--samples", "20", "--select", "lprm"), systems=("GRAM rolled out",)),
-        Judgement(name="five", options=("--samples", "5"), systems=("GRAM rolled out",)),
+        Judgement(name="samples", options=SAMPLES),
+        Judgement(name="lprm", options=("--samples", "20", "--select", "lprm", *BF16), systems=("GRAM rolled out",)),
+        Judgement(name="five", options=("--samples", "5", *BF16), systems=("GRAM rolled out",)),
         Judgement(
             name="scores",
-            options=("--answers", "20", "--budget", "320", "--choose", "model", "--explore", "none"),
+            options=("--answers", "20", "--budget", "320", "--choose", "model", "--explore", "none", *BF16),
             systems=("GRAM rolled out",),
         ),
         *(
-            Judgement(name=f"steps{steps}", options=("--samples", "1", "--steps", str(steps)), systems=REFINE)
+            Judgement(name=f"steps{steps}", options=("--samples", "1", "--steps", str(steps), *BF16), systems=REFINE)
             for steps in (16, 40, 80, 160, 320)
         ),
     ),

@@ -31,6 +31,10 @@ COMMON: Changes = {
     "train.eval_inputs": 100,
 }
 """Of every run of a study, so that none learns from more or from other examples."""
+BF16 = ("--precision", "bf16")
+"""Of judgements, as of training."""
+SAMPLES = ("--samples", "{samples}", *BF16)
+SETS = ("--answers", "20", "--budget", "320", "--choose", "model", "--no-beside", *BF16)
 BY_UNITS: dict[str, Any] = {"token_mixer": "units", "mixer_size": 64, "block_start": 0.1, "prefix_tokens": 1}
 """Tokens that see each other by rows, columns and the like, from a start near the identity."""
 

@@ -84,7 +84,7 @@ def _digest(recipe: Recipe) -> str:
 # -- the recipes of runs -----------------------------------------------------------------------------------------------
 
 
-def schedule(timing: Timing, steps: int) -> Changes:
+def schedule(steps: int) -> Changes:
     """Of a run of so many steps: a tenth of them at most to warm up, a cosine to zero, four evaluations on the way."""
     return {
         "train.steps": steps,
@@ -92,19 +92,19 @@ def schedule(timing: Timing, steps: int) -> Changes:
         "train.lr_schedule": "cosine",
         "train.log_every": max(1, min(50, steps // 20)),
         "train.eval_every": max(1, -(-steps // 4)),
-        "train.checkpoint_every": max(1, min(steps, round(60 / timing.seconds))),  # a minute
+        "train.checkpoint_every": max(1, steps // 10),
     }
 
 
 def run_recipe(study: Study, run: Run, timing: Timing, rate: float | None) -> Recipe:
     """What a run trains."""
     steps = timing.steps(study.core_minutes)
-    return recipe_of(study, run, {**schedule(timing, steps), **({} if rate is None else {"train.lr": rate})})
+    return recipe_of(study, run, {**schedule(steps), **({} if rate is None else {"train.lr": rate})})
 
 
 def screen_recipe(study: Study, run: Run, timing: Timing, rate: float) -> Recipe:
     """What is trained to judge a learning rate: the run in short, with seed 0."""
-    changes = schedule(timing, timing.steps(study.screen_share * study.core_minutes))
+    changes = schedule(timing.steps(study.screen_share * study.core_minutes))
     return recipe_of(study, run, {**changes, "train.lr": rate, "train.seed": 0})
 
 
@@ -146,7 +146,7 @@ def unequal(what: str, values: dict[str, float], within: float) -> str | None:
     if apart <= within:
         return None
     return (
-        f"{what}: {high} {values[high]:.4g}, {low} {values[low]:.4g}, {apart:.0%} apart, expected within {within:.0%}"
+        f"{what}: {high} {values[high]:.4g}, {low} {values[low]:.4g}, {apart:.1%} apart, expected within {within:.0%}"
     )
 
 

@@ -15,7 +15,7 @@ from gram_reasoning.storage.checkpoint import load_json, save_json
 from gram_reasoning.studies.definition import Judgement, Run, Study
 from gram_reasoning.studies.engine import plan
 
-Gram = Callable[[list[str]], int]
+Program = Callable[[list[str]], int]
 """Runs a command line of `gram` and returns its exit code."""
 PREPARE, SETUP = "prepare:", "setup"
 
@@ -47,7 +47,7 @@ def run_folder(run: Run, folder: Path) -> Path:
     return folder / run.group / f"s{run.seed}"
 
 
-def do(study: Study, job: str, folder: Path, gram: Gram) -> None:
+def do(study: Study, job: str, folder: Path, gram: Program) -> None:
     """Do one job by its name; nothing of it is done twice."""
     if job == SETUP:
         for command in study.setup:
@@ -65,7 +65,7 @@ def do(study: Study, job: str, folder: Path, gram: Gram) -> None:
     todo(study, members[0], folder, gram)
 
 
-def prepare(study: Study, run: Run, folder: Path, gram: Gram) -> None:
+def prepare(study: Study, run: Run, folder: Path, gram: Program) -> None:
     """Time a group, then train and judge each learning rate in short and write down the best; the first of equals."""
     timing = plan.measure(study, run, folder)
     if len(study.rates) < 2:
@@ -85,7 +85,7 @@ def prepare(study: Study, run: Run, folder: Path, gram: Gram) -> None:
     save_json(folder / run.group / "rate.json", {"rate": best["rate"], "by": study.choose, "screen": rows})
 
 
-def train_and_judge(study: Study, run: Run, folder: Path, gram: Gram) -> None:
+def train_and_judge(study: Study, run: Run, folder: Path, gram: Program) -> None:
     timing = plan.timing_of(study, run, folder)
     if timing is None:
         raise UserError(f"{folder / run.group}: not timed here; `--job {PREPARE}{run.group}` does it")
@@ -104,7 +104,7 @@ def number_at(found: Any, path: str) -> float | None:
     return float(found) if isinstance(found, int | float) else None
 
 
-def _train(recipe: Recipe, at: Path, gram: Gram) -> None:
+def _train(recipe: Recipe, at: Path, gram: Program) -> None:
     config = at / "model" / "config.json"
     if config.is_file():
         shared = load_json(config)
@@ -115,7 +115,7 @@ def _train(recipe: Recipe, at: Path, gram: Gram) -> None:
     _must(gram, ["train", "--config", str(file), "--out", str(at), "--resume", "--device", "cpu", "--threads", "1"])
 
 
-def _judge(command: str, at: Path, options: list[str], found: Path, gram: Gram) -> None:
+def _judge(command: str, at: Path, options: list[str], found: Path, gram: Program) -> None:
     if found.is_file():
         return
     target = ["--checkpoint", str(at)] if command in ("fid", "generate") else [str(at)]
@@ -130,7 +130,7 @@ def _out(command: Sequence[str], folder: Path) -> Path:
     return Path(command[command.index("--out") + 1].format(runs=folder))
 
 
-def _must(gram: Gram, command: list[str]) -> None:
+def _must(gram: Program, command: list[str]) -> None:
     print(f"$ gram {' '.join(command)}", flush=True)
     if code := gram(command):
         raise Failed(f"gram {' '.join(command)}: ended with {code}")
