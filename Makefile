@@ -1,4 +1,4 @@
-# `make demo` and `make test` set up .venv on a fresh machine, then do the job.
+# `make demo` and `make test` set up .venv on a fresh machine, then do the job; so does `make reproduce STUDY=NAME`.
 # The CPU build of PyTorch comes from its own index on Linux without a GPU:
 #   make demo PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PYTHON ?= python3
@@ -6,7 +6,10 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 INSTALL = $(PYTHON) -m venv .venv && $(BIN)/pip install -q --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt
 
-.PHONY: demo test cards mutants wheel-check slow clean
+STUDY ?= smoke
+STATED = $(wildcard results/$(STUDY)/table.json)
+
+.PHONY: demo test reproduce sums cards mutants wheel-check slow clean
 
 demo: .venv/.installed
 	$(BIN)/gram solve examples/boards7.txt --all --samples 100 --picture demo.png
@@ -17,6 +20,12 @@ test: .venv/.dev
 	$(BIN)/ruff check
 	$(BIN)/basedpyright
 	$(BIN)/pytest -q -n auto --dist worksteal
+
+reproduce: .venv/.installed
+	$(BIN)/gram study $(STUDY) --runs runs/reproduced/$(STUDY) --out runs/reproduced/$(STUDY)/table $(if $(STATED),--against $(STATED))
+
+sums:
+	$(PYTHON) tests/sums.py
 
 cards: .venv/.dev
 	PYTHONPATH=tests $(BIN)/python tests/cards.py

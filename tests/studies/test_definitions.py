@@ -150,4 +150,4 @@ def test_two_runs_of_one_name():
 def test_how_values_are_told():
     assert told([], True) == "not run"
     assert told([0.5], True) == "50.0"
-    assert told([1.0, 3.0], False) == "2.0 ± 12.7"
+    assert told([1.0, 3.0], False) == "2.00 ± 12.71"

@@ -171,11 +171,11 @@ def told(values: Sequence[float], percent: bool) -> str:
     """A mean with its 95% interval over seeds; one value alone; or that there is none."""
     if not values:
         return NOT_RUN
-    scaled = [100 * value if percent else value for value in values]
+    scaled, digits = ([100 * value for value in values], 1) if percent else (list(values), 2)
     if len(scaled) == 1:
-        return f"{scaled[0]:.1f}"
+        return f"{scaled[0]:.{digits}f}"
     mean, half = interval(scaled)
-    return f"{mean:.1f} ± {half:.1f}"
+    return f"{mean:.{digits}f} ± {half:.{digits}f}"
 
 
 def markdown(study: Study, table: dict[str, Any]) -> str:
