@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from gram_reasoning.analysis.figures import panels, save
 from gram_reasoning.evaluation.metrics import interval
@@ -53,6 +54,9 @@ def _dots(axes: Axes, runs: Sequence[Run], rows: Sequence[Row], measure: str, ti
             axes.errorbar(mean, place, xerr=half, fmt="|", color="black", capsize=3)
     axes.set_yticks(range(len(runs)), [_label(run) for run in runs], fontsize=8)
     axes.set_ylim(len(runs) - 0.5, -0.5)
+    if percent:  # an interval may reach beyond what there is
+        low, high = axes.get_xlim()
+        axes.set_xlim(max(low, -2), min(high, 102))
     axes.set_title(title + (", %" if percent else ""), fontsize=10)
     axes.grid(alpha=0.25)
 
@@ -75,5 +79,6 @@ def _lines(axes: Axes, lines: dict[Run, list[tuple[int, float]]], title: str, be
             axes.plot(*zip(*points, strict=True), "-o", ms=3, lw=1.2, color=f"C{i}", label=_label(run))
     axes.set_title(f"{title}, %", fontsize=10)
     axes.set_xlabel(below)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
     axes.legend(fontsize=7)

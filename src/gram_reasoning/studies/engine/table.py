@@ -21,7 +21,7 @@ SECTIONS = (
     *("held", "by_score", "precision", "set_size", "duplicates", "mean_spent", "independent", "sets"),
 )
 """Of what a judgement wrote, those whose numbers become rows."""
-NOT_RUN = "not run"
+NOT_RUN, NO_NUMBER = "not run", "-"
 
 
 # -- rows --------------------------------------------------------------------------------------------------------------
@@ -206,7 +206,12 @@ def _block(study: Study, runs: Sequence[Run], table: dict[str, Any]) -> list[str
         own = [row for row in table["rows"] if (row["system"], row["block"]) == (run.system, run.block)]
         judged = len({row["seed"] for row in own})
         cells = [run.system, f"{judged} of {len(members)}"]
-        cells += [told(values_of(own, run, column.measure), column.percent) for column in study.columns]
+        # What was judged, but has no such number, such as the ceiling of one answer, is told from what was not run.
+        values = [values_of(own, run, column.measure) for column in study.columns]
+        cells += [
+            NO_NUMBER if own and not found else told(found, column.percent)
+            for column, found in zip(study.columns, values, strict=True)
+        ]
         cells += _costs(study, own)
         lines.append(f"| {' | '.join(cells)} |")
     return lines
