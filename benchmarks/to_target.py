@@ -22,6 +22,7 @@ from gram_reasoning.build import build_model, build_task
 from gram_reasoning.config import Recipe
 from gram_reasoning.evaluation.evaluator import evaluate
 from gram_reasoning.inference.sampler import SamplerConfig
+from gram_reasoning.nn.precision import chosen
 from gram_reasoning.recipes import get_recipe
 from gram_reasoning.training.trainer import Trainer
 
@@ -58,9 +59,8 @@ def main() -> int:
     trainer = Trainer(recipe, task, build_model(recipe, task), Path(os.devnull))
     validation = task.split("validation")
     validation = validation.subset(torch.arange(min(len(validation), options.inputs)))
-    sampler = SamplerConfig(
-        samples=options.samples, steps=trainer.model.supervision_steps, precision=recipe.train.precision
-    )
+    precision = chosen(recipe.train.precision, trainer.device)
+    sampler = SamplerConfig(samples=options.samples, steps=trainer.model.supervision_steps, precision=precision)
     lines: list[dict[str, Any]] = []
     means: dict[str, torch.Tensor] = {}
     seconds, reached = 0.0, 0

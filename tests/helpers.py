@@ -206,7 +206,7 @@ def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
 def metrics_of(run: Path) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl without their times."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+    return [{name: value for name, value in line.items() if not name.endswith("seconds")} for line in lines]
 
 
 def read_or_refused(read: Callable[[str, str], object], text: str) -> None:

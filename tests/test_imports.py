@@ -13,7 +13,7 @@ from gram_reasoning.build import MODELS
 from gram_reasoning.models.configs import MODEL_KINDS
 
 ROOT = Path(gram_reasoning.__file__).parent
-TOP = {"training", "inference", "evaluation", "analysis", "recipes", "build", "api", "cli", "__main__"}
+TOP = {"training", "inference", "evaluation", "analysis", "recipes", "build", "api", "studies", "cli", "__main__"}
 ONLY = {
     "errors": set(),
     "noise": set(),
@@ -34,9 +34,10 @@ NEVER = {
     "evaluation": {"training", "recipes", "cli", "build", "api"},
     "training": {"recipes", "cli", "build", "api"},
     "analysis": {"recipes", "cli", "build", "api"},
-    "build": {"cli", "api"},
+    "build": {"cli", "api", "studies"},
     "api": {"cli"},
     "cli.border": TOP - {"cli"},
+    "studies": {"cli", "api", "__main__"},
     "cli": {"__main__"},
 }
 """Parts, and files in them, that others may not import. A name covers all below it."""

@@ -97,7 +97,7 @@ def test_there_are_commands_in_every_part():
 @pytest.mark.usefixtures("stops")
 def test_a_command_parses(line: str, capsys: pytest.CaptureFixture[str]):
     arguments = [re.sub(r"\$\w+", "1", word) for word in BLOCKS[line]]  # variables of a shell are numbers here
-    if arguments[0].startswith("--"):
+    if arguments[0].startswith("--") or arguments == ["study"]:  # what prints a list
         assert main(arguments) == 0
         return
     with pytest.raises(Parsed):

@@ -33,7 +33,7 @@ def test_every_page_is_built(site: Path):
 def test_pages_from_elsewhere_are_whole(site: Path):
     assert "Honest limits" in (site / "readme.html").read_text()
     assert "pocket-s0-eval.json" in (site / "files.html").read_text()
-    assert 'href="readme.html' in (site / "results.html").read_text()
+    assert 'href="readme.html' in (site / "measured.html").read_text()
     assert (site / "_images" / "curves.png").is_file()
 
 
@@ -44,7 +44,7 @@ def test_no_page_fetches_anything_from_elsewhere(site: Path):
 
 def test_the_reference_comes_from_the_sources(site: Path):
     commands, python = ((site / f"{page}.html").read_text() for page in ("commands", "python"))
-    assert commands.count("usage: gram") == 13
+    assert commands.count("usage: gram") == 14
     assert "--model.kl-budget-first" in commands
     assert "--trajectories" in commands
     assert 'id="gram_reasoning.Solver.answer_sets"' in python

@@ -45,6 +45,17 @@ def test_answers_that_differ_by_names_of_colours_count_once(tmp_path: Path):
     assert named > len(shares), "the names of the colours do not matter here"
     result = evaluate(run.model, run.task, problems, config)
     assert result["macro"]["coverage"] == pytest.approx(np.mean(shares))
+    submitted: list[torch.Tensor] = []
+    evaluate(run.model, run.task, problems, config, submit=submitted.append)
+    drawn = sample(run.model, problems.inputs, config).answers
+    broken = {"single": 0, "choice": 0}
+    for tokens, answers, best in zip(problems.inputs.tolist(), drawn.tolist(), submitted[0].tolist(), strict=True):
+        edges = {pair for pair, token in zip(pairs, tokens, strict=False) if token == EDGE}
+        for what, rows in (("single", answers), ("choice", best)):
+            broken[what] += sum(coloring.violations([t - FIRST_COLOR for t in row[:4]], edges, 3) for row in rows)
+    assert broken["choice"] > 0
+    assert result["conflicts"]["selected_sum_over_inputs"] == broken["choice"]
+    assert result["conflicts"]["sum_over_inputs"] == pytest.approx(broken["single"] / SAMPLES, rel=1e-5)
     assert isinstance(run.task, Written)
     graphs = [Puzzle("graph", tokens, None, run.task) for tokens in problems.inputs.long()]
     for item in solve(run.model, run.task, graphs, config):

@@ -1,9 +1,11 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from gram_reasoning.evaluation.metrics import (
     Found,
@@ -150,6 +152,26 @@ def test_inputs_with_one_solution_have_no_part_of_several() -> None:
     assert result["macro"] == result["paper"]
 
 
+# -- inputs that stand for others ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_an_input_that_stands_for_three_counts_as_if_it_were_there_three_times(complete: bool) -> None:
+    found, _, chosen = random_found(3)
+    found = replace(found, complete=complete)
+    times = np.random.default_rng(4).integers(1, 5, 40)
+    weighted = summarize(replace(found, stands_for=times.astype(float)), chosen)
+    repeated = summarize(found.subset(np.repeat(np.arange(40), times)), np.repeat(chosen, times))
+
+    def without_counts(part: object) -> object:
+        if not isinstance(part, dict):
+            return part if not isinstance(part, float) else pytest.approx(part)
+        return {k: without_counts(v) for k, v in part.items() if k not in ("inputs", "selected_interval")}
+
+    assert weighted["macro"] != summarize(found, chosen)["macro"]
+    assert without_counts(weighted) == without_counts(repeated)
+
+
 # -- intervals -------------------------------------------------------------------------------------------------
 
 
@@ -192,6 +214,13 @@ def test_an_interval_by_hand():
     mean, half = interval([90.0, 95.0, 100.0])
     assert mean == pytest.approx(95)
     assert half == pytest.approx(4.303 * 5 / 3**0.5, abs=1e-2)
+
+
+@given(st.lists(st.integers(-1000, 1000).map(lambda n: n / 10), min_size=2, max_size=12, unique=True))
+def test_an_interval_is_that_of_scipy(values: list[float]):
+    mean, half = interval(values)
+    low, high = stats.t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
+    assert (mean - half, mean + half) == pytest.approx((low, high), rel=1e-3, abs=1e-3 * (high - low))
 
 
 def test_intervals_hold_the_truth_in_95_of_100_cases():

@@ -137,7 +137,8 @@ def test_no_alarm_when_the_prior_is_as_good(tmp_path: Path, monkeypatch: pytest.
 
 def test_out_of_time_saves_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     clock = count(step=10.0)
-    monkeypatch.setattr(trainer, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    clocks = SimpleNamespace(monotonic=lambda: next(clock), process_time=lambda: 0.0)
+    monkeypatch.setattr(trainer, "time", clocks)
     recipe = debug_recipe()
     run = make_trainer(recipe, tmp_path / "run")
     assert run.fit(max_minutes=1) == "out of time"
@@ -146,6 +147,47 @@ def test_out_of_time_saves_and_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
     again, undisturbed = make_trainer(recipe, tmp_path / "run"), make_trainer(recipe, tmp_path / "whole")
     assert again.fit(resume=True) == undisturbed.fit() == "finished"
     assert same(weights_of(again.model), weights_of(undisturbed.model))
+
+
+def test_cpu_seconds_of_steps_alone_are_counted_on_after_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Against a clock of our own: a step takes 2 s, an evaluation 100 s."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(trainer.time, "process_time", lambda: clock.now)
+
+    def timed(name: str, owner: Any, seconds: float) -> None:
+        act = getattr(owner, name)
+
+        def slow(*values: Any) -> Any:
+            clock.now += seconds
+            return act(*values)
+
+        monkeypatch.setattr(owner, name, slow)
+
+    recipe = debug_recipe(train={"steps": 6, "log_every": 1, "eval_every": 2, "checkpoint_every": 2})
+    for resume in (False, True):
+        run = make_trainer(recipe, tmp_path)
+        timed("train_step", run, 2.0)
+        timed("look", run.monitor, 100.0)
+        if not resume:
+            after_step(run, 3, lambda run=run: setattr(run, "stop_signal", 15))
+        run.fit(resume)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["cpu_seconds"] for line in lines if line["kind"] == "train"] == [2.0, 4.0, 6.0, 8.0, 10.0, 12.0]
+
+
+def test_a_run_begun_without_the_count_has_no_cpu_seconds(tmp_path: Path):
+    recipe = debug_recipe(train={"steps": 4, "log_every": 1, "checkpoint_every": 2})
+    run = make_trainer(recipe, tmp_path)
+    after_step(run, 2, lambda: setattr(run, "stop_signal", 15))
+    run.fit()
+    path = checkpoint.checkpoints(tmp_path)[-1] / "progress.json"
+    progress = json.loads(path.read_text())
+    del progress["cpu_seconds"]
+    path.write_text(json.dumps(progress))
+    again = make_trainer(recipe, tmp_path)
+    assert again.fit(resume=True) == "finished"
+    assert again.cpu_seconds is None
+    assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])["cpu_seconds"] is None
 
 
 def test_metrics_lines(tmp_path: Path):

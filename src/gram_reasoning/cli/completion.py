@@ -16,6 +16,7 @@ from gram_reasoning.cli.generate import GenerateOptions
 from gram_reasoning.cli.recipes import RecipesOptions
 from gram_reasoning.cli.report import ReportOptions
 from gram_reasoning.cli.solve import SolveOptions
+from gram_reasoning.cli.study import StudyOptions
 from gram_reasoning.cli.train import TrainOptions
 from gram_reasoning.errors import check
 
@@ -33,6 +34,7 @@ COMMANDS: dict[str, type] = {
     "report": ReportOptions,
     "bench": BenchOptions,
     "recipes": RecipesOptions,
+    "study": StudyOptions,
 }
 """What may follow each command."""
 OF_RECIPES = ("train", "data", "bench")

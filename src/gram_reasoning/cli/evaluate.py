@@ -37,6 +37,9 @@ class EvalOptions(SetOptions):
     """Only the first so many inputs."""
     every: int = 1
     """Only every so many of the inputs, from all over the split: neighbours are often alike."""
+    thin: int | None = None
+    """All inputs with the fewest tokens given, and so many of the others, evenly; accuracy and coverage are weighted
+    back to the whole split."""
     particles: bool = False
     """Also run --samples particles that the value head reweights and resamples at every step, beside the samples."""
     beside: bool = True
@@ -66,6 +69,8 @@ def made_from(config: dict[str, Any], sampler: Any, options: EvalOptions, views:
         judged["size"] = options.size
     if options.every > 1:
         judged["every"] = options.every
+    if options.thin is not None:
+        judged["thin"] = options.thin
     rolled_out = {n: value for n, value in asdict(sampler).items() if n != "chunk" and value is not None}
     if "sampler" in rolled_out:  # of a set
         del rolled_out["sampler"]["chunk"]
@@ -119,6 +124,7 @@ def run(arguments: list[str]) -> int:
     from gram_reasoning.evaluation.particles import evaluate_particles, particles_table
     from gram_reasoning.evaluation.report import evaluation_table
     from gram_reasoning.evaluation.set_report import sets_table
+    from gram_reasoning.evaluation.thinned import thinned
     from gram_reasoning.storage.provenance import provenance
     from gram_reasoning.tasks.base import lacks
     from gram_reasoning.tasks.demonstrations import Demonstrations
@@ -131,11 +137,13 @@ def run(arguments: list[str]) -> int:
         raise UserError(
             "--answers: a set under a budget, expected no --samples, --particles, --views or --submission beside it"
         )
+    if options.thin is not None and (options.limit is not None or options.every > 1 or options.submission is not None):
+        raise UserError("--thin: says itself which inputs, expected no --limit, --every or --submission beside it")
     if options.particles and (options.halting or options.random_start):
         raise UserError(
             "--particles: all go the same number of steps, expected no --halting or --random-start beside it"
         )
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     with together(options.device, options.threads, options.timeout) as processes:
         recipe, task, model = load_model(name, processes.device, options.size)
         if options.submission and not isinstance(task, Demonstrations):
@@ -148,25 +156,32 @@ def run(arguments: list[str]) -> int:
         if options.limit is not None:
             in_range("limit", options.limit, 1)
             problems = problems.subset(torch.arange(min(options.limit, len(problems))))
+        weights = None
+        if options.thin is not None:
+            rows, weights = thinned(task, problems, options.thin)
+            problems = problems.subset(rows)
         with progress(f"evaluating {name}") as tick:
             views = recipe.evaluation.views if options.views is None else options.views
             submitted: list[torch.Tensor] = []
             if options.answers is None:
                 result = evaluate(
-                    model, task, problems, sampler, options.select, tick, processes, views, submitted.append
+                    model, task, problems, sampler, options.select, tick, processes, views, submitted.append, weights
                 )
                 if options.particles:
                     result["particles"] = evaluate_particles(model, task, problems, sampler, tick)
             else:
                 sampler = set_config(options, sampler)
-                result = evaluate_sets(model, task, problems, sampler, options.beside, tick, processes)
+                result = evaluate_sets(model, task, problems, sampler, options.beside, tick, processes, weights)
     split = options.split if options.puzzles is None else "own"
     result = {"checkpoint": name, "recipe": recipe.name, "split": split, "seed": options.seed, **result}
     if options.size is not None:
         result["size"] = options.size
+    if weights is not None:
+        result["stands_for"] = round(float(weights.sum()))
     origin = made_from(load_config(model_folder(name)), sampler, options, views)
     result |= {"train_seed": recipe.train.seed, "made_from": origin}
-    result |= provenance(["eval", *arguments], time.perf_counter() - start, processes.device)
+    spent = (time.perf_counter() - start, time.process_time() - cpu_start)
+    result |= provenance(["eval", *arguments], *spent, processes.device)
     print(evaluation_table(result) if options.answers is None else sets_table(result))
     if options.particles:
         print(f"\n{particles_table(result['particles'])}")

@@ -20,6 +20,7 @@ from gram_reasoning.cli import (
     recipes,
     report,
     solve,
+    study,
     train,
 )
 from gram_reasoning.cli.border import out_of_memory, speaks, tell, version
@@ -43,6 +44,7 @@ commands:
   report DIR...       runs side by side: a table, and a picture of their curves
   bench RECIPE        time the training step, the sampler and a cold start
   recipes             list the recipes
+  study NAME          a question of the paper answered again: trains, judges, writes the table
 
 options:
   --help, --version, --print-completion bash|zsh
@@ -119,6 +121,7 @@ def _dispatch(arguments: list[str]) -> int:
         "report": report.run,
         "bench": bench.run,
         "recipes": recipes.run,
+        "study": study.run,
     }
     if not arguments or arguments[0] in ("--help", "-h"):
         print(HELP, end="")

@@ -34,22 +34,28 @@ class Judged:
     """The right ones among all distinct answers of each input."""
     solutions: np.ndarray
     """How many each input has (M,)."""
+    weight: np.ndarray
+    """How many inputs of the split each one stands for (M,)."""
 
     def coverage(self, answers: Sequence[Sequence[Held]]) -> dict[str, float]:
         """Of these answers to each input, in both protocols."""
         found = np.array(self._hits(answers))
         n = self.solutions
-        return {"macro": float((found / n).mean()), "paper": float((found * n).sum() / (n * n).sum())}
+        return {
+            "macro": float(np.average(found / n, weights=self.weight)),
+            "paper": float(np.average(found / n, weights=self.weight * n * n)),
+        }
 
     def precision(self, answers: Sequence[Sequence[Held]]) -> float:
         """The share of right ones in the sets, as a mean over inputs; an empty set counts 0."""
-        return float(np.mean([hit / max(1, len(a)) for hit, a in zip(self._hits(answers), answers, strict=True)]))
+        shares = [hit / max(1, len(a)) for hit, a in zip(self._hits(answers), answers, strict=True)]
+        return float(np.average(shares, weights=self.weight))
 
     def _hits(self, answers: Sequence[Sequence[Held]]) -> list[int]:
         return [sum(h.answer in right for h in a) for a, right in zip(answers, self.right, strict=True)]
 
 
-def judge(task: Task, problems: Problems, sets: Sequence[AnswerSet]) -> Judged:
+def judge(task: Task, problems: Problems, sets: Sequence[AnswerSet], stands_for: np.ndarray | None = None) -> Judged:
     """Ask the rules about every distinct answer."""
     distinct = [list(dict.fromkeys(e.answer for e in s.ended)) for s in sets]
     answers = torch.zeros(len(sets), max(map(len, distinct)), task.length, dtype=torch.int64)
@@ -64,7 +70,8 @@ def judge(task: Task, problems: Problems, sets: Sequence[AnswerSet]) -> Judged:
         frozenset(a for a, ok in zip(found, row, strict=False) if ok)
         for found, row in zip(distinct, valid.tolist(), strict=True)
     ]
-    return Judged(sets, right, problems.count.cpu().numpy())
+    weight = np.ones(len(sets)) if stands_for is None else stands_for
+    return Judged(sets, right, problems.count.cpu().numpy(), weight)
 
 
 def evaluate_sets(
@@ -75,17 +82,19 @@ def evaluate_sets(
     beside: bool = True,
     tick: Callable[[int, int], None] = lambda done, total: None,
     processes: Processes = ALONE,
+    stands_for: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """What the sets of `problems` are worth.
 
     Args:
         beside: also draw independent samples, with the same halting and the same budget.
+        stands_for: how many inputs of a split each problem stands for (M,), in accuracy, precision and coverage.
     """
 
     def drawn(config: SetConfig) -> dict[str, Any]:
         vectors = identity_vectors(model, problems)
         sets = answer_sets(model, task, problems.inputs, config, 0, tick, processes, vectors)
-        return summary(judge(task, problems, sets), config)
+        return summary(judge(task, problems, sets, stands_for), config)
 
     settings = {name: getattr(config, name) for name in ("answers", "budget", "choose", "score", "width", "until")}
     result: dict[str, Any] = {"inputs": len(problems), "explore": config.explore, **settings}
@@ -104,15 +113,12 @@ def summary(judged: Judged, config: SetConfig) -> dict[str, Any]:
     first = [bool(a) and a[0].answer in right for a, right in zip(answers, judged.right, strict=True)]
     best = [bool(right) for right in judged.right]
     result: dict[str, Any] = {}
-    for name, weight in (("macro", np.ones(len(n))), ("paper", n.astype(float))):
+    for name, weight in (("macro", judged.weight), ("paper", judged.weight * n)):
         shares = {"selected_accuracy": first, "best_of_samples_accuracy": best}
         result[name] = {key: float(np.average(row, weights=weight)) for key, row in shares.items()}
         result[name]["coverage"] = coverage[name]
-        result[name]["no_repeat_ceiling"] = (
-            float(np.average(np.minimum(n, config.answers) / n, weights=weight**2))
-            if (name == "paper")
-            else float((np.minimum(n, config.answers) / n).mean())
-        )
+        solutions = weight if name == "macro" else weight * n
+        result[name]["no_repeat_ceiling"] = float(np.average(np.minimum(n, config.answers) / n, weights=solutions))
     trajectories = sum(len(s.ended) for s in sets)
     result |= {
         "set_size": float(np.mean([len(a) for a in answers])),
@@ -135,7 +141,7 @@ def summary(judged: Judged, config: SetConfig) -> dict[str, Any]:
 def _with_score(judged: Judged, config: SetConfig) -> dict[str, float]:
     answers = [chosen(s.ended, config) for s in judged.sets]
     first = [bool(a) and a[0].answer in right for a, right in zip(answers, judged.right, strict=True)]
-    return judged.coverage(answers) | {"selected_accuracy": float(np.mean(first))}
+    return judged.coverage(answers) | {"selected_accuracy": float(np.average(first, weights=judged.weight))}
 
 
 def _by_steps(judged: Judged, config: SetConfig) -> dict[str, list[float]]:

@@ -1,6 +1,7 @@
 """Judge a model on problems by full rollouts from z_0 under the prior."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -28,6 +29,7 @@ def evaluate(
     processes: Processes = ALONE,
     views: int = 1,
     submit: Callable[[Tensor], None] = lambda answers: None,
+    stands_for: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """What the answers to `problems` are worth, with the average number of steps.
 
@@ -37,6 +39,7 @@ def evaluate(
     Args:
         views: augmentations in which each input is solved (see tasks/demonstrations.py).
         submit: called with the answers for a submission, best first (M, attempts, L).
+        stands_for: how many inputs of a split each problem stands for (M,), in accuracy and coverage.
     """
     check_rule(model, rule)
     seen = augmented(task, problems, views)
@@ -53,10 +56,11 @@ def evaluate(
         "inputs": len(problems),
         "samples": config.samples * views,
     }
+    best = None
     if (found := judge(task, problems, candidates)) is not None:
         number = task.attempts if isinstance(task, Demonstrations) else 1
         best = attempts(candidates, rule, number)
-        result |= summarize(found, best[:, 0])
+        result |= summarize(replace(found, stands_for=stands_for), best[:, 0])
         result["choices"] = choices(found, candidates)
         if number > 1:
             owners = None if problems.identity is None else problems.identity.cpu().numpy()
@@ -65,6 +69,9 @@ def evaluate(
     if (conflicts := task.conflicts(*_rows(problems, candidates))) is not None:
         mean = float(conflicts.float().mean())
         result["conflicts"] = {"mean": mean, "sum_over_inputs": mean * len(problems)}
+        if best is not None:
+            chosen = conflicts.view(len(problems), -1).cpu().numpy()[np.arange(len(problems)), best[:, 0]]
+            result["conflicts"]["selected_sum_over_inputs"] = int(chosen.sum())
     if measures := task.measures(candidates.answers, problems):
         result["measures"] = measures
     return result
@@ -89,7 +96,7 @@ def attempts(candidates: Candidates, rule: Rule, number: int) -> np.ndarray:
 
 def choices(found: Found, candidates: Candidates) -> dict[str, float]:
     """The share of inputs whose answer is right, for each selection rule that the candidates allow."""
-    rules = [rule for rule in get_args(Rule) if rule != "halt" or candidates.halts is not None]
+    rules: list[Rule] = [rule for rule in get_args(Rule) if rule != "halt" or candidates.halts is not None]
     best = {rule: attempts(candidates, rule, 1) for rule in rules}
     return {rule: float(np.take_along_axis(found.valid, rows, 1).mean()) for rule, rows in best.items()}
 

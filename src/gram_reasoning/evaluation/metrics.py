@@ -21,6 +21,15 @@ class Found:
     distinct: np.ndarray  # (M, N) int: distinct valid answers among the first 1..N trajectories
     solutions: np.ndarray  # known solutions n (M,) int
     complete: bool = True  # whether those are all there are
+    stands_for: np.ndarray | None = None  # how many inputs of the split each one stands for (M,); one each if None
+
+    @property
+    def weight(self) -> np.ndarray:
+        return np.ones(len(self.valid)) if self.stands_for is None else self.stands_for
+
+    def subset(self, index: np.ndarray) -> "Found":
+        """The inputs at `index`."""
+        return Found(self.valid[index], self.distinct[index], self.solutions[index], self.complete, self.weight[index])
 
 
 def tally(answers: np.ndarray, valid: np.ndarray, solutions: np.ndarray, complete: bool = True) -> Found:
@@ -85,19 +94,19 @@ def summarize(found: Found, chosen: np.ndarray) -> dict[str, Any]:
     }
     n = found.solutions
     if not found.complete:
-        result["macro"]["distinct_valid_answers"] = float(found.distinct[:, -1].mean())
+        result["macro"]["distinct_valid_answers"] = float(np.average(found.distinct[:, -1], weights=found.weight))
         return result
     result |= {
         "paper": _protocol(found, chosen, "paper"),
         "by_solutions": _by_solutions(found, n),
         "coverage_by_samples": {
-            str(k): {name: _coverage(n, found.distinct[:, k - 1], name) for name in ("macro", "paper")}
+            str(k): {name: _coverage(found, found.distinct[:, k - 1], name) for name in ("macro", "paper")}
             for k in range(1, samples + 1)
         },
     }
     several = n > 1
     if several.any():
-        part = Found(found.valid[several], found.distinct[several], n[several])
+        part = found.subset(several)
         result["macro_several"] = {"inputs": int(several.sum()), **_protocol(part, chosen[several], "macro")}
     return result
 
@@ -115,16 +124,15 @@ def passed(found: Found, attempts: np.ndarray, owners: np.ndarray | None) -> dic
     return {f"pass@{k}": float(column.mean()) for k, column in enumerate(share, 1)}
 
 
-def _coverage(n: np.ndarray, distinct: np.ndarray, protocol: str) -> float:
-    if protocol == "macro":
-        return float((distinct / n).mean())
-    return float((distinct * n).sum() / (n * n).sum())
+def _coverage(found: Found, distinct: np.ndarray, protocol: str) -> float:
+    n = found.solutions
+    return float(np.average(distinct / n, weights=found.weight * (1 if protocol == "macro" else n * n)))
 
 
 def _protocol(found: Found, chosen: np.ndarray, protocol: str) -> dict[str, Any]:
     M, samples = found.valid.shape
     n = found.solutions
-    weight = np.ones(M) if protocol == "macro" else n.astype(np.float64)
+    weight = found.weight * (1.0 if protocol == "macro" else n)
     weight = weight / weight.sum()
     choice = float((found.valid[np.arange(M), chosen] * weight).sum())
     accuracy = {
@@ -136,9 +144,9 @@ def _protocol(found: Found, chosen: np.ndarray, protocol: str) -> dict[str, Any]
     if not found.complete:
         return accuracy
     return accuracy | {
-        "coverage": _coverage(n, found.distinct[:, -1], protocol),
-        "independent_ceiling": _coverage(n, independent_ceiling(n, samples), protocol),
-        "no_repeat_ceiling": _coverage(n, no_repeat_ceiling(n, samples), protocol),
+        "coverage": _coverage(found, found.distinct[:, -1], protocol),
+        "independent_ceiling": _coverage(found, independent_ceiling(n, samples), protocol),
+        "no_repeat_ceiling": _coverage(found, no_repeat_ceiling(n, samples), protocol),
     }
 
 
@@ -146,8 +154,8 @@ def _by_solutions(found: Found, n: np.ndarray) -> dict[str, dict[str, float]]:
     return {
         str(k): {
             "inputs": int((n == k).sum()),
-            "single_sample_accuracy": float(found.valid[n == k].mean()),
-            "coverage": float((found.distinct[n == k, -1] / k).mean()),
+            "single_sample_accuracy": float(np.average(found.valid[n == k].mean(1), weights=found.weight[n == k])),
+            "coverage": float(np.average(found.distinct[n == k, -1] / k, weights=found.weight[n == k])),
             "independent_ceiling": float(independent_ceiling(np.array([k]), found.valid.shape[1])[0] / k),
         }
         for k in np.unique(n).tolist()

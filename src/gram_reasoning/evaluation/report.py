@@ -68,6 +68,8 @@ def _further(result: dict[str, Any]) -> list[str]:
     if "conflicts" in result:
         mean, total = result["conflicts"]["mean"], result["conflicts"]["sum_over_inputs"]
         lines.append(f"violated constraints: {mean:.3f} an answer, {total:.1f} over all inputs")
+        if (chosen := result["conflicts"].get("selected_sum_over_inputs")) is not None:
+            lines.append(f"violated constraints of the choices: {chosen} over all inputs")
     if by_rule := result.get("choices"):
         found = ", ".join(f"{rule} {100 * value:.1f}" for rule, value in by_rule.items())
         lines.append(f"accuracy of the choice by rule: {found}")

@@ -11,16 +11,21 @@ import torch
 from gram_reasoning import __version__
 
 
-def provenance(command: list[str], seconds: float, device: torch.device) -> dict[str, Any]:
-    """What stands beside stored numbers, so that they can be made again."""
-    return {"command": shlex.join(["gram", *command]), "seconds": round(seconds, 3), **machine(device)}
+def provenance(command: list[str], seconds: float, cpu_seconds: float, device: torch.device) -> dict[str, Any]:
+    """What stands beside stored numbers, so that they can be made again.
+
+    Args:
+        seconds, cpu_seconds: what it took, by the clock and of this process's CPU.
+    """
+    spent = {"seconds": round(seconds, 3), "cpu_seconds": round(cpu_seconds, 3)}
+    return {"command": shlex.join(["gram", *command]), **spent, **machine(device)}
 
 
 def machine(device: torch.device) -> dict[str, Any]:
     """Where, and with which code, a number was made."""
     return {
         "commit": commit(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {_processor()}",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {processor()}",
         "threads": torch.get_num_threads(),
         "version": __version__,
         "python": platform.python_version(),
@@ -28,7 +33,8 @@ def machine(device: torch.device) -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of this machine's CPU."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

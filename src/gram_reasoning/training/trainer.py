@@ -90,6 +90,7 @@ class Trainer:
             modes = {"kernels": "default", "graphs": "reduce-overhead"}
             self.forward = torch.compile(self._forward, dynamic=False, mode=modes[c.compile])
         self.seconds = 0.0  # spent training, evaluations left out
+        self.cpu_seconds: float | None = 0.0  # the same of this process's CPU; None for a run begun without the count
         self.means: dict[str, float] = {}  # the last ones logged
         self.stop_signal: int | None = None
 
@@ -217,7 +218,7 @@ class Trainer:
             if stopped := self._agree_to_stop(out_of_time):
                 break
             late = self._agree(now - saved >= c.checkpoint_seconds)
-            start = time.monotonic()
+            start, cpu_start = time.monotonic(), time.process_time()
             means = self.train_step()
             at = self.step
             logging, evaluating = at % c.log_every == 0, at % c.eval_every == 0 or at == c.steps
@@ -225,11 +226,13 @@ class Trainer:
             if logging or evaluating or saving:
                 self.finite.check(self.run)
             self.seconds += time.monotonic() - start
+            if self.cpu_seconds is not None:
+                self.cpu_seconds += time.process_time() - cpu_start
             self.tick(at, c.steps)
             if logging:
                 values = dict(zip(means, torch.stack(list(means.values())).tolist(), strict=True))
                 self.means = values
-                log.write("train", at, seconds=self.seconds, target_entropy=entropy, **values)
+                log.write("train", at, **self._spent(), target_entropy=entropy, **values)
             if evaluating:
                 self._judge(log)
                 judged = at
@@ -245,9 +248,12 @@ class Trainer:
             self._judge(log)
         return "out of time" if stopped else "finished"
 
+    def _spent(self) -> dict[str, float | None]:
+        return {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
+
     def _judge(self, log: RunLog) -> None:
         found = self.monitor.look(self.step, self.weights, self.means, self.say)
-        log.write("eval", self.step, seconds=self.seconds, **found)
+        log.write("eval", self.step, **self._spent(), **found)
 
     def _agree(self, wanted: bool) -> bool:
         """Whether any of several processes wants something; they ask each other every AGREE_EVERY steps."""
@@ -287,7 +293,7 @@ class Trainer:
             "optimizer": checkpoint.optimizer_tensors(self.optimizers),
             "slots": slots,
         }
-        values = {"seconds": self.seconds, "means": self.means, "owners": owners_of(self.task)}
+        values = {**self._spent(), "means": self.means, "owners": owners_of(self.task)}
         checkpoint.save_checkpoint(self.run, self.step, tensors, values)
         shared = {**model, **self.average.weights}
         config = {"format": checkpoint.FORMAT, "step": self.step, "recipe": to_json(self.recipe)}
@@ -323,6 +329,7 @@ class Trainer:
             checkpoint.load_optimizers(self.optimizers, tensors["optimizer"], folder / "optimizer.safetensors")
         self.slots.load({n: t if n in Slots.COMMON else t[own].clone() for n, t in tensors["slots"].items()})
         self.step, self.seconds = progress["step"], progress["seconds"]
+        self.cpu_seconds = progress.get("cpu_seconds")
         old = {name: value for name, value in progress.items() if name.endswith("_accuracy")}  # of the first release
         self.means = progress.get("means", old)
 
