@@ -103,10 +103,9 @@ def main() -> None:
             found = sum(answer["verified"] for answer in item["answers"])
             check(found > 0, f"{name}: solved in {took:.1f} s, {found} of {item['known_solutions']} solutions")
             check(took < SECONDS, f"in less than {SECONDS:.0f} s")
-        for name in ("boards", "digits"):
-            start = time.perf_counter()
-            printed = run(gram, "generate", "--task", name, "--count", "4", cwd=home)
-            check(len(printed) > 100, f"{name} are generated in {time.perf_counter() - start:.1f} s")
+        start = time.perf_counter()
+        printed = run(gram, "generate", "--count", "4", cwd=home)
+        check("not valid" not in printed, f"boards are generated in {time.perf_counter() - start:.1f} s")
         printed = run(gram, "recipes", cwd=home)
         check("nqueens8" in printed, "recipes are listed")
         run(gram, "train", "nqueens7-pocket-debug", "--out", "run", "--threads", "1", cwd=home)
