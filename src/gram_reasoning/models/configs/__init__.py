@@ -1,0 +1,36 @@
+"""What each model can be set to: one frozen dataclass a model, told apart by its `kind`. Imports no torch."""
+
+from gram_reasoning.models.configs.base import ModelConfig
+from gram_reasoning.models.configs.gram import GramConfig
+from gram_reasoning.models.configs.networks import DirectConfig, HrmConfig, LoopedConfig, NetworkConfig, TrmConfig
+from gram_reasoning.models.configs.tokens import AutoregressiveConfig, MaskedDiffusionConfig, SequenceConfig
+
+__all__ = [
+    "CONFIGS",
+    "MODEL_KINDS",
+    "UNNAMED",
+    "AutoregressiveConfig",
+    "DirectConfig",
+    "GramConfig",
+    "HrmConfig",
+    "LoopedConfig",
+    "MaskedDiffusionConfig",
+    "ModelConfig",
+    "NetworkConfig",
+    "SequenceConfig",
+    "TrmConfig",
+]
+
+CONFIGS = (
+    GramConfig,
+    DirectConfig,
+    LoopedConfig,
+    HrmConfig,
+    TrmConfig,
+    AutoregressiveConfig,
+    MaskedDiffusionConfig,
+)
+MODEL_KINDS: dict[str, type[ModelConfig]] = {config.kind: config for config in CONFIGS}
+"""Every kind of model and its config; `build.register_model` adds one of your own."""
+UNNAMED = GramConfig
+"""The model of configs that name no kind, as those of the first releases."""
