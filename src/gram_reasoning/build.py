@@ -11,6 +11,7 @@ from gram_reasoning.errors import UserError, check
 from gram_reasoning.models.autoregressive import Autoregressive
 from gram_reasoning.models.base import Model
 from gram_reasoning.models.configs import MODEL_KINDS, ModelConfig
+from gram_reasoning.models.d3pm import DiscreteDiffusion
 from gram_reasoning.models.direct import OnePass
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.models.hrm import TwoTimescales
@@ -44,6 +45,7 @@ MODELS: dict[str, type[Model]] = {
     "trm": TinyRecursion,
     "ar": Autoregressive,
     "mdlm": MaskedDiffusion,
+    "d3pm": DiscreteDiffusion,
 }
 """Every kind of model and its class, by the kind of its config."""
 

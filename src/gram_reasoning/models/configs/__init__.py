@@ -3,7 +3,13 @@
 from gram_reasoning.models.configs.base import ModelConfig
 from gram_reasoning.models.configs.gram import GramConfig
 from gram_reasoning.models.configs.networks import DirectConfig, HrmConfig, LoopedConfig, NetworkConfig, TrmConfig
-from gram_reasoning.models.configs.tokens import AutoregressiveConfig, MaskedDiffusionConfig, SequenceConfig
+from gram_reasoning.models.configs.tokens import (
+    AutoregressiveConfig,
+    DiscreteDiffusionConfig,
+    MaskedDiffusionConfig,
+    SequenceConfig,
+    TokenDiffusionConfig,
+)
 
 __all__ = [
     "CONFIGS",
@@ -11,6 +17,7 @@ __all__ = [
     "UNNAMED",
     "AutoregressiveConfig",
     "DirectConfig",
+    "DiscreteDiffusionConfig",
     "GramConfig",
     "HrmConfig",
     "LoopedConfig",
@@ -18,6 +25,7 @@ __all__ = [
     "ModelConfig",
     "NetworkConfig",
     "SequenceConfig",
+    "TokenDiffusionConfig",
     "TrmConfig",
 ]
 
@@ -29,6 +37,7 @@ CONFIGS = (
     TrmConfig,
     AutoregressiveConfig,
     MaskedDiffusionConfig,
+    DiscreteDiffusionConfig,
 )
 MODEL_KINDS: dict[str, type[ModelConfig]] = {config.kind: config for config in CONFIGS}
 """Every kind of model and its config; `build.register_model` adds one of your own."""

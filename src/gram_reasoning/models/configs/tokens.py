@@ -51,13 +51,9 @@ class AutoregressiveConfig(SequenceConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskedDiffusionConfig(SequenceConfig):
-    """MDLM: masked diffusion; the answer from all tokens hidden to none, in any order."""
+class TokenDiffusionConfig(SequenceConfig):
+    """What the diffusions of tokens have in common."""
 
-    kind: ClassVar[str] = "mdlm"
-
-    num_layers: int = 7
-    """Layers of the stack."""
     token_mixer: Literal["attention", "mlp", "grid", "units"] = "attention"
     """How tokens see each other: as GramConfig's."""
     mixer_size: int = 128
@@ -78,3 +74,43 @@ class MaskedDiffusionConfig(SequenceConfig):
 
     def small(self) -> Self:
         return replace(super().small(), mixer_size=16, sampling_steps=4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskedDiffusionConfig(TokenDiffusionConfig):
+    """MDLM: masked diffusion; the answer from all tokens hidden to none, in any order."""
+
+    kind: ClassVar[str] = "mdlm"
+
+    num_layers: int = 7
+    """Layers of the stack."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscreteDiffusionConfig(TokenDiffusionConfig):
+    """D3PM: diffusion in discrete time by a matrix of transitions. Its defaults are the paper's small one."""
+
+    kind: ClassVar[str] = "d3pm"
+
+    corruption: Literal["uniform", "absorbing"] = "uniform"
+    """What a spoilt token becomes: any, or the mask."""
+    times: int = 1000
+    """Steps of the diffusion that is learnt; sampling may take fewer."""
+    hybrid: float = 0.001
+    """Weight of the cross-entropy of y_0 beside one of the terms of the bound."""
+    hidden_size: int = 512
+    """Width of every token."""
+    mlp_size: int = 1408
+    """Hidden width of every SwiGLU over channels: as many weights as an MLP of 4 widths."""
+    num_layers: int = 3
+    """Layers of the stack."""
+    sampling_steps: int = 1000
+    """Steps of sampling, unless asked otherwise."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(1 <= self.times <= 100_000, "model.times", self.times, "1 to 100000")
+        check(self.hybrid >= 0, "model.hybrid", self.hybrid, "at least 0")
+
+    def small(self) -> Self:
+        return replace(super().small(), times=8)
