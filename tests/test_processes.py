@@ -182,7 +182,10 @@ def test_two_processes_learn_the_identities_that_one_learns(tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["nqueens7-ar-pocket-debug", "nqueens7-mdlm-pocket-debug"])
+@pytest.mark.parametrize(
+    "recipe",
+    ["nqueens7-ar-pocket-debug", "nqueens7-mdlm-pocket-debug", "sudoku4-boards-d3pm-uniform-pocket-debug"],
+)
 def test_two_processes_train_and_evaluate_any_model_as_one(recipe: str, tmp_path: Path):
     command = ["train", recipe, *COMMAND[2:]]
     assert main([*command, "--out", str(tmp_path / "one")]) == 0
