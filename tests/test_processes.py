@@ -157,7 +157,8 @@ def test_torchrun_with_two_processes_is_one_process(one: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "name", ["trm", *(pytest.param(name, marks=pytest.mark.slow) for name in ("direct", "looped", "hrm"))]
+    "name",
+    ["trm", *(pytest.param(name, marks=pytest.mark.slow) for name in ("direct", "looped", "hrm", "looped-flow"))],
 )
 def test_two_processes_train_a_rival_as_one(name: str, tmp_path: Path):
     command = ["train", f"nqueens7-{name}-pocket-debug", *COMMAND[2:]]

@@ -16,6 +16,7 @@ from gram_reasoning.models.direct import OnePass
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.models.hrm import TwoTimescales
 from gram_reasoning.models.looped import LoopedTransformer
+from gram_reasoning.models.looped_flow import LoopedFlow
 from gram_reasoning.models.mdlm import MaskedDiffusion
 from gram_reasoning.models.trm import TinyRecursion
 from gram_reasoning.storage import checkpoint
@@ -43,6 +44,7 @@ MODELS: dict[str, type[Model]] = {
     "looped": LoopedTransformer,
     "hrm": TwoTimescales,
     "trm": TinyRecursion,
+    "looped-flow": LoopedFlow,
     "ar": Autoregressive,
     "mdlm": MaskedDiffusion,
     "d3pm": DiscreteDiffusion,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gram_reasoning.models.configs import TokenDiffusionConfig
 from gram_reasoning.models.losses import counted
-from gram_reasoning.models.parts import Network, TimedNetwork, TokenModel
+from gram_reasoning.models.parts import Network, TimedNetwork, TokenModel, counted_positions
 from gram_reasoning.nn.layers import Linear
 from gram_reasoning.trees import Tree
 from gram_reasoning.types import Answer, Batch, Measured, Referee, Shape, StepOutput
@@ -49,9 +49,7 @@ class TokenDiffusion(TokenModel):
         self.add_positions()
         self.target_embedding = self.layout.embedding(std=1 / math.sqrt(D))  # e_y
         self.decoder = Linear(D, self.layout.outputs)
-        counts = torch.zeros(shape.length, dtype=torch.bool)
-        counts[range(shape.length) if shape.counted is None else shape.counted] = True
-        self.register_buffer("counts", counts, persistent=False)
+        self.register_buffer("counts", counted_positions(shape), persistent=False)
 
     def entering(self, context: Tensor, tokens: Tensor) -> Tensor:
         """e_x + e(y_t) (B, S, D) of y_t (B, L); the prefix sees x alone."""

@@ -130,6 +130,13 @@ class TokenModel(Model):
         return torch.cat([prefix, tokens], dim=1) * math.sqrt(c.hidden_size)
 
 
+def counted_positions(shape: Shape) -> Tensor:
+    """Positions of an answer that count (L,) bool."""
+    counts = torch.zeros(shape.length, dtype=torch.bool)
+    counts[range(shape.length) if shape.counted is None else shape.counted] = True
+    return counts
+
+
 # -- what refines ----------------------------------------------------------------------------------------------
 
 

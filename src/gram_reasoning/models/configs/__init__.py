@@ -2,7 +2,14 @@
 
 from gram_reasoning.models.configs.base import ModelConfig
 from gram_reasoning.models.configs.gram import GramConfig
-from gram_reasoning.models.configs.networks import DirectConfig, HrmConfig, LoopedConfig, NetworkConfig, TrmConfig
+from gram_reasoning.models.configs.networks import (
+    DirectConfig,
+    HrmConfig,
+    LoopedConfig,
+    LoopedFlowConfig,
+    NetworkConfig,
+    TrmConfig,
+)
 from gram_reasoning.models.configs.tokens import (
     AutoregressiveConfig,
     DiscreteDiffusionConfig,
@@ -21,6 +28,7 @@ __all__ = [
     "GramConfig",
     "HrmConfig",
     "LoopedConfig",
+    "LoopedFlowConfig",
     "MaskedDiffusionConfig",
     "ModelConfig",
     "NetworkConfig",
@@ -35,6 +43,7 @@ CONFIGS = (
     LoopedConfig,
     HrmConfig,
     TrmConfig,
+    LoopedFlowConfig,
     AutoregressiveConfig,
     MaskedDiffusionConfig,
     DiscreteDiffusionConfig,

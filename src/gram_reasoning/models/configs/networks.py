@@ -109,3 +109,29 @@ class TrmConfig(NetworkConfig):
     """z_0: drawn once with the model, or anew for every trajectory, in training too (the ablation)."""
     halt_weight: float = 0.5
     """Weight of the halt loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopedFlowConfig(TrmConfig):
+    """Looped Flows: TRM as a denoiser whose state is carried from time to time."""
+
+    kind: ClassVar[str] = "looped-flow"
+
+    noise_scale: float = 1.0  # c
+    """Standard deviation of the noise beside one-hot answers."""
+    flow: Literal["ode", "sde"] = "sde"
+    """How sampling goes from time to time, unless asked otherwise: without fresh noise, or with it."""
+    sampling_steps: int = 128
+    """Steps of sampling, unless asked otherwise."""
+    cross_entropy: Literal["softmax", "stablemax"] = "stablemax"
+    """How logits become probabilities, in the loss and in sampling."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.noise_scale > 0, "model.noise_scale", self.noise_scale, "above 0")
+        check(1 <= self.sampling_steps <= 10_000, "model.sampling_steps", self.sampling_steps, "1 to 10000")
+        check(self.layout == "tokens", "model.layout", self.layout, "tokens: the noise is one of tokens")
+        check(self.start == "stored", "model.start", self.start, "stored: a trajectory begins with noise anyway")
+
+    def small(self) -> Self:
+        return replace(super().small(), sampling_steps=4)
