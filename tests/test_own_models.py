@@ -25,7 +25,7 @@ from helpers import after_step, metrics_of, same, weights_of
 SOURCE = Path(__file__).parents[1] / "examples" / "own_models.py"
 NAMES = ("own-recurrent", "own-perceptron")
 SEQUENCE = ("nqueens7-ar-pocket", "nqueens7-mdlm-pocket")
-GENERATORS = ("sudoku4-boards-d3pm-uniform-pocket", "nqueens7-looped-flow-pocket")
+GENERATORS = ("sudoku4-boards-d3pm-uniform-pocket", "nqueens7-looped-flow-pocket", "mnist-vae-pocket")
 BOARD = "......./......./....Q../......./......./......./......."
 
 

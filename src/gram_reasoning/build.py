@@ -19,6 +19,7 @@ from gram_reasoning.models.looped import LoopedTransformer
 from gram_reasoning.models.looped_flow import LoopedFlow
 from gram_reasoning.models.mdlm import MaskedDiffusion
 from gram_reasoning.models.trm import TinyRecursion
+from gram_reasoning.models.vae import Variational
 from gram_reasoning.storage import checkpoint
 from gram_reasoning.storage.hub import BUNDLED, find_model
 from gram_reasoning.tasks.arc import Arc
@@ -48,6 +49,7 @@ MODELS: dict[str, type[Model]] = {
     "ar": Autoregressive,
     "mdlm": MaskedDiffusion,
     "d3pm": DiscreteDiffusion,
+    "vae": Variational,
 }
 """Every kind of model and its class, by the kind of its config."""
 

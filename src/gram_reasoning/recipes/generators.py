@@ -3,7 +3,7 @@
 from typing import Any
 
 from gram_reasoning.config import EvalConfig, Recipe
-from gram_reasoning.models.configs import DiscreteDiffusionConfig
+from gram_reasoning.models.configs import DiscreteDiffusionConfig, VariationalConfig
 from gram_reasoning.recipes.mnist import mnist, mnist_pocket
 from gram_reasoning.recipes.sequence import QUICK, drawn
 from gram_reasoning.recipes.sudoku import sudoku4_boards, sudoku9_boards
@@ -20,6 +20,7 @@ MINUTES = {
     "sudoku9-boards-d3pm-absorbing-small": "2.3",
     "sudoku9-boards-d3pm-absorbing-big": "8.4",
     "mnist-d3pm": "45",
+    "mnist-vae": "68",
 }
 """Of an H200, as benchmarks/recipe_costs.py counts them."""
 
@@ -45,7 +46,7 @@ def boards_pocket(corruption: str) -> Recipe:
 
 def mnist_d3pm() -> Recipe:
     """28x28 by D3PM."""
-    summary = f"Binarised digits, 28x28, by D3PM, absorbing, 15.5M parameters. {cost('mnist-d3pm')}"
+    summary = f"Binarised digits, 28x28, by D3PM, absorbing, 15.6M parameters. {cost('mnist-d3pm')}"
     model = DiscreteDiffusionConfig(corruption="absorbing", layout="patches")
     return drawn(mnist(), "mnist-d3pm", summary, model)
 
@@ -59,6 +60,34 @@ def mnist_d3pm_pocket() -> Recipe:
     return drawn(mnist_pocket(), "mnist-d3pm-pocket", summary, model, EvalConfig(samples=1000), **QUICK, steps=3000)
 
 
+DRAWN = EvalConfig(samples=1000, draw_tokens=True)
+"""A VAE's pixels are drawn from their probabilities: the distribution whose likelihood it bounds."""
+
+
+def mnist_vae() -> Recipe:
+    """28x28 by a VAE."""
+    summary = f"Binarised digits, 28x28, by a VAE, 14.4M parameters. {cost('mnist-vae')}"
+    return drawn(mnist(), "mnist-vae", summary, VariationalConfig(layout="patches"), DRAWN)
+
+
+def mnist_vae_pocket() -> Recipe:
+    """14x14 by a VAE on one CPU core."""
+    model = VariationalConfig(
+        hidden_size=64,
+        num_heads=4,
+        mlp_size=128,
+        num_layers=3,
+        layout="patches",
+        patch_channels=16,
+        token_mixer="grid",
+        positions="learned",
+        prefix_tokens=1,
+        latent_size=32,
+    )
+    summary = "Binarised digits, 14x14, by a VAE: minutes on one CPU core."
+    return drawn(mnist_pocket(), "mnist-vae-pocket", summary, model, DRAWN, **QUICK, steps=3000)
+
+
 def _built() -> list[Recipe]:
     corruptions = ("uniform", "absorbing")
     return [
@@ -66,6 +95,8 @@ def _built() -> list[Recipe]:
         *(boards_pocket(corruption) for corruption in corruptions),
         mnist_d3pm(),
         mnist_d3pm_pocket(),
+        mnist_vae(),
+        mnist_vae_pocket(),
     ]
 
 

@@ -9,6 +9,7 @@ from gram_reasoning.models.configs.networks import (
     LoopedFlowConfig,
     NetworkConfig,
     TrmConfig,
+    VariationalConfig,
 )
 from gram_reasoning.models.configs.tokens import (
     AutoregressiveConfig,
@@ -35,6 +36,7 @@ __all__ = [
     "SequenceConfig",
     "TokenDiffusionConfig",
     "TrmConfig",
+    "VariationalConfig",
 ]
 
 CONFIGS = (
@@ -47,6 +49,7 @@ CONFIGS = (
     AutoregressiveConfig,
     MaskedDiffusionConfig,
     DiscreteDiffusionConfig,
+    VariationalConfig,
 )
 MODEL_KINDS: dict[str, type[ModelConfig]] = {config.kind: config for config in CONFIGS}
 """Every kind of model and its config; `build.register_model` adds one of your own."""

@@ -135,3 +135,25 @@ class LoopedFlowConfig(TrmConfig):
 
     def small(self) -> Self:
         return replace(super().small(), sampling_steps=4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariationalConfig(NetworkConfig):
+    """VAE: one latent vector for a whole answer, each token by itself given it."""
+
+    kind: ClassVar[str] = "vae"
+
+    latent_size: int = 64  # Z
+    """Numbers of the latent vector."""
+    position_channels: int = 16
+    """Channels of a position on the way from and to the latent vector."""
+    beta: float = 1.0
+    """Weight of the KL; 1 is the bound."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("latent_size", "position_channels"):
+            check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
+        check(self.beta >= 0, "model.beta", self.beta, "at least 0")
+        plain = self.cross_entropy == "softmax"
+        check(plain, "model.cross_entropy", self.cross_entropy, "softmax: the loss is a bound on its probabilities")
