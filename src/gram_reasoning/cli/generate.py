@@ -49,9 +49,7 @@ class GenerateOptions(SamplingOptions):
 
 def run(arguments: list[str]) -> int:
     """Run `gram generate` with these arguments; returns the exit code."""
-    options = parse(
-        GenerateOptions, arguments, "gram generate", "gram generate --count 20 --picture boards.png"
-    )
+    options = parse(GenerateOptions, arguments, "gram generate", "gram generate --count 20 --picture boards.png")
     in_range("count", options.count, 1, MOST)
     can_write(options.json)
     for picture in (options.picture, options.forming):
