@@ -120,7 +120,7 @@ def test_options_reach_the_sampler(solver: gram_reasoning.Solver, monkeypatch: p
     monkeypatch.setattr(api, "solve", noted)
     options: dict[str, Any] = {
         "samples": 3, "steps": 5, "halting": True, "halt_by": "head", "halt_at": 0.25, "random_start": True,
-        "latent_noise": 0.5, "draw_tokens": True, "temperature": 0.5, "decode": "beam",
+        "latent_noise": 0.5, "draw_tokens": True, "temperature": 0.5, "decode": "beam", "flow": "sde",
         "precision": "bf16", "chunk": 7, "seed": 11,
     }  # fmt: skip
     assert solver.solve(BOARD, **options, select="lprm") == "lprm"
