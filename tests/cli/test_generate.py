@@ -42,9 +42,12 @@ def test_boards_are_judged(model: str, tmp_path: Path, capsys: pytest.CaptureFix
     assert "validity:" in printed
 
 
-@pytest.mark.parametrize(("options", "message"), [(["--count", "0"], "--count"), ([], "--checkpoint")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--count", "0"], "--count"), (["--checkpoint", "nowhere"], "nowhere"), (["--checkpoint", "sudoku4"], "sudoku4")],
+)
 def test_mistakes(options: list[str], message: str, capsys: pytest.CaptureFixture[str]):
-    assert main(["generate", *(["--checkpoint", "nowhere"] if options else []), *options]) == 2
+    assert main(["generate", *options]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

@@ -106,14 +106,18 @@ def test_units_of_sudoku(size: int):
 @pytest.mark.parametrize("answer_at", ["first", "appended"])
 def test_units_of_graphs(answer_at: Any):
     task = GraphColoring(GraphColoringConfig(vertices=5, answer_at=answer_at))
-    (kind,) = task.units
-    table = incidence(kind, task.length)
+    vertices, *edges = task.units
+    table = incidence(vertices, task.length)
     assert bool((table[:, :10].sum(0) == 2).all()), "an edge belongs to its two vertices"
     assert [tuple(column.nonzero()[:, 0].tolist()) for column in table.T[:10]] == [
         tuple(p) for p in task.ends.T.tolist()
     ]
-    if answer_at == "appended":
+    assert len(edges) == (answer_at == "appended")
+    if edges:
         assert torch.equal(table[:, 10:], torch.eye(5))
+        each = incidence(edges[0], task.length)
+        assert torch.equal(each[:, :10], torch.eye(10)), "an edge has a unit of its own"
+        assert torch.equal(each[:, 10:], table[:, :10].T), "the colours of its two vertices are with it"
 
 
 # -- in the model -----------------------------------------------------------------------------------------------------
