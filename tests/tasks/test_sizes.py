@@ -1,11 +1,16 @@
 """Several sizes of a task on one canvas: what each size alone says, on any canvas, in any company."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gram_reasoning import noise
+from gram_reasoning.cli import main
 from gram_reasoning.errors import UserError
 from gram_reasoning.recipes import get_recipe
 from gram_reasoning.tasks.base import PAD
@@ -189,3 +194,37 @@ def test_wrong_smallest_sizes_are_refused(changes: dict[str, int]):
         GraphColoringConfig(vertices=8, smallest=5)
     with pytest.raises(UserError, match=r"task\.train"):
         MazeConfig(size=30, smallest=10)
+
+
+# -- gram eval --size --------------------------------------------------------------------------------------------
+
+
+def judged(capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, *words: str) -> dict[str, Any] | str:
+    """What `gram eval` writes, or the line that it refuses with."""
+    file = tmp_path / "eval.json"
+    code = main(["eval", name, "--samples", "1", "--steps", "1", "--threads", "1", "--json", str(file), *words])
+    told = capsys.readouterr()
+    return json.loads(file.read_text()) if code == 0 else told.err
+
+
+@pytest.mark.parametrize(("size", "inputs"), [(5, 34), (6, 25), (11, 3)])
+def test_a_model_is_judged_on_one_size(size: int, inputs: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """One of them larger than all that it was trained on: the same weights on a larger canvas."""
+    result = judged(capsys, tmp_path, "nqueens", "--size", str(size), "--limit", str(inputs))
+    assert isinstance(result, dict)
+    assert (result["size"], result["inputs"]) == (size, inputs)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("nqueens7", ["--size", "7"], "--size: got 7, expected nothing for nqueens7, a model of one size"),
+        ("nqueens", ["--size", "3"], "--size: got 3, expected at least 4"),
+        ("nqueens", ["--size", "6", "--puzzles", "x.txt"], "--size: got 6, expected nothing beside --puzzles"),
+        ("nqueens", ["--size", "13"], "task.size: got 13"),
+    ],
+)
+def test_a_size_that_cannot_be_judged(
+    name: str, words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert said in str(judged(capsys, tmp_path, name, *words))

@@ -1,5 +1,6 @@
 """What each task can be set to: one frozen dataclass a task, told apart by its `kind`. Imports no torch."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
 
@@ -35,25 +36,25 @@ class SplitConfig(TaskConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SizesConfig(TaskConfig):
+class SizesConfig(TaskConfig, ABC):
     """For tasks that come in several sizes, of which a model may learn one or all up to the largest."""
 
     smallest: int | None = None
     """The smallest of several sizes that are mixed, all padded to the largest; None leaves it at one size."""
 
     @property
+    @abstractmethod
     def largest(self) -> int:
         """The one size, or the largest."""
-        raise NotImplementedError
 
     @property
     def sizes(self) -> range:
         """All sizes."""
         return range(self.largest if self.smallest is None else self.smallest, self.largest + 1)
 
+    @abstractmethod
     def of_size(self, size: int) -> Self:
         """The same task in one size alone, of these or another."""
-        raise NotImplementedError
 
     def up_to(self, size: int) -> Self:
         """The same sizes and more, where `size` is larger than all."""

@@ -317,10 +317,6 @@ class GraphsOfSizes(OfSizes, GraphColoring):
     alone = GraphColoring
     least = 3
 
-    @property
-    def canvas(self) -> int:
-        return self.vertices
-
     def places(self, size: int) -> Tensor:
         inside = (self.ends < size).all(0).nonzero()[:, 0]
         return torch.cat([inside, self.edges + torch.arange(size)])

@@ -277,10 +277,6 @@ class MazeOfSizes(OfSizes, Maze):
     alone = Maze
     least = 3
 
-    @property
-    def canvas(self) -> int:
-        return self.size
-
     def places(self, size: int) -> Tensor:
         return corner(size, self.size)
 

@@ -240,10 +240,6 @@ class QueensOfSizes(OfSizes, NQueens):
     alone = NQueens
     least = 4
 
-    @property
-    def canvas(self) -> int:
-        return self.size
-
     def places(self, size: int) -> Tensor:
         return corner(size, self.size)
 

@@ -31,16 +31,12 @@ class OfSizes(Text):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
+        self.canvas: int = config.largest
         self._of_size: dict[int, Any] = {}
 
     @abstractmethod
     def places(self, size: int) -> Tensor:
         """Where the tokens of a size stand on the canvas (its length,)."""
-
-    @property
-    @abstractmethod
-    def canvas(self) -> int:
-        """The largest size."""
 
     def of_size(self, size: int) -> Any:
         """The task of one size alone."""
@@ -52,8 +48,8 @@ class OfSizes(Text):
 
     @cached_property
     def _size_at(self) -> Tensor:
-        """The size of what has its last token at a place (L + 1,): 0 where no size ends."""
-        table = torch.zeros(self.length + 1, dtype=torch.int64)
+        """The size of what has its last token at a place (L,): 0 where no size ends."""
+        table = torch.zeros(self.length, dtype=torch.int64)
         for size in range(self.least, self.canvas + 1):
             for part in self.ends_of(size):
                 table[self.places(size)[part]] = size
@@ -66,12 +62,14 @@ class OfSizes(Text):
 
     def sizes(self, tokens: Tensor) -> Tensor:
         """The size of each padded input or answer (B, L): (B,) int64, 0 where it is none."""
-        at = torch.arange(self.length, device=tokens.device)
-        last = torch.where(tokens != PAD, at, self.length * (at < 0)).amax(1)
+        last = (torch.arange(self.length, device=tokens.device) * (tokens != PAD)).amax(1)
         return self._size_at.to(tokens.device)[last]
 
     def _groups(self, inputs: Tensor) -> Iterator[tuple[Any, Tensor, Tensor]]:
-        """The task of each size that occurs, the places of its tokens, and the rows of that size."""
+        """The task of each size that occurs, the places of its tokens, and the rows of that size.
+
+        Which sizes occur is asked of the device: on a GPU a training step of several sizes waits for that.
+        """
         sizes = self.sizes(inputs)
         for size in sizes.unique().tolist():
             if size:
