@@ -69,11 +69,11 @@ def _write(config: Path, recipe: Recipe, start: str | None) -> None:
     checkpoint.save_json(config, to_json(recipe) | ({} if start is None else {"init_sha256": start}))
 
 
-def _refuse_another(begun: Recipe, asked: Recipe, config: Path) -> None:
+def _refuse_another(first: Recipe, asked: Recipe, config: Path) -> None:
     """UserError, with the first field that differs and may not, unless the run began as this one."""
-    kept = {name: getattr(begun.train, name) for name in MAY_CHANGE}
-    asked = replace(asked, train=replace(asked.train, **kept), evaluation=begun.evaluation, summary=begun.summary)
-    before, now = (trees.named(to_json(recipe)) for recipe in (begun, asked))
+    kept = {name: getattr(first.train, name) for name in MAY_CHANGE}
+    asked = replace(asked, train=replace(asked.train, **kept), evaluation=first.evaluation, summary=first.summary)
+    before, now = (trees.named(to_json(recipe)) for recipe in (first, asked))
     for name in now | before:
         if before.get(name) != now.get(name):
             raise UserError(
