@@ -4,19 +4,17 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
 
 from gram_reasoning.errors import check
-from gram_reasoning.models.configs.base import ModelConfig
+from gram_reasoning.models.configs.base import BlocksConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class GramConfig(ModelConfig):
+class GramConfig(BlocksConfig):
     """GRAM and its ablations: shape, transition, objective. Defaults are the paper's where it states one."""
 
     kind: ClassVar[str] = "gram"
 
     hidden_size: int = 512  # D
     """Width of every token."""
-    num_heads: int = 8
-    """Attention heads."""
     mlp_size: int = 512
     """Hidden width of every SwiGLU over channels."""
     mixer_size: int = 128
@@ -39,12 +37,8 @@ class GramConfig(ModelConfig):
     token_mixer: Literal["attention", "mlp", "grid", "units"] = "attention"
     """How tokens see each other: attention, a SwiGLU over the sequence axis, or, not in the paper, on a square board a
     3x3 convolution beside the mean of all, or sums over the units that a task names, such as rows and columns."""
-    block_start: float = 1.0
-    """What the output maps of mixer and SwiGLU are multiplied by before training."""
     positions: Literal["rope", "learned"] = "rope"
     """Rotary positions in attention, or a learned vector for each position added to e_x."""
-    qk_norm: bool = False
-    """RMS-normalise queries and keys."""
     layout: Literal["tokens", "patches", "symbols"] = "tokens"
     """A latent position for each token; for images, one for each 2x2 patch behind two convolutions; where names such as
     digits may be exchanged, one for each token and name."""
@@ -99,17 +93,9 @@ class GramConfig(ModelConfig):
     """Weight of the value head's (LPRM) loss."""
 
     def __post_init__(self) -> None:
-        for name in ("hidden_size", "num_heads", "mlp_size", "mixer_size", "prefix_tokens"):
-            check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
-        for name in ("num_layers", "low_steps", "transitions", "supervision_steps"):
-            check(1 <= getattr(self, name) <= 10_000, f"model.{name}", getattr(self, name), "1 to 10000")
+        super().__post_init__()
         deep = self.gradient_transitions
         check(1 <= deep <= self.transitions, "model.gradient_transitions", deep, "1 to model.transitions")
-        check(self.block_start >= 0, "model.block_start", self.block_start, "at least 0")
-        channels = self.patch_channels
-        check(channels >= 8 and channels % 8 == 0, "model.patch_channels", channels, "a multiple of 8")
-        head = self.hidden_size / self.num_heads
-        check(head % 2 == 0, "model.num_heads", self.num_heads, "hidden_size / num_heads an even number")
         check(self.beta >= 0, "model.beta", self.beta, "at least 0")
         check(self.beta_final is None or self.beta_final > 0, "model.beta_final", self.beta_final, "above 0")
         check(0 <= self.beta_hold <= 1, "model.beta_hold", self.beta_hold, "a share in [0, 1]")

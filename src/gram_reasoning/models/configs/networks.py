@@ -4,17 +4,15 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
 
 from gram_reasoning.errors import check
-from gram_reasoning.models.configs.base import ModelConfig
+from gram_reasoning.models.configs.base import BlocksConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkConfig(ModelConfig):
+class NetworkConfig(BlocksConfig):
     """What the rivals have in common: blocks over P prefix tokens and those of the task, sized as in HRM and TRM."""
 
     hidden_size: int = 512  # D
     """Width of every token."""
-    num_heads: int = 8
-    """Attention heads."""
     mlp_size: int = 1536
     """Hidden width of every SwiGLU over channels."""
     mixer_size: int = 512
@@ -25,29 +23,14 @@ class NetworkConfig(ModelConfig):
     """Tokens in front of the input; the heads read the first."""
     token_mixer: Literal["attention", "mlp", "mlp-released", "grid", "units"] = "attention"
     """How tokens see each other: as GramConfig's, and "mlp-released", which norms over the sequence axis too."""
-    block_start: float = 1.0
-    """What the output maps of mixer and SwiGLU are multiplied by before training."""
     positions: Literal["rope", "learned"] = "rope"
     """Rotary positions in attention, or a learned vector for each position added to e_x."""
-    qk_norm: bool = False
-    """RMS-normalise queries and keys."""
     layout: Literal["tokens", "patches"] = "tokens"
     """A latent position for each token, or, for images, one for each 2x2 patch behind two convolutions."""
     patch_channels: int = 32
     """Channels of those convolutions (layout "patches" only)."""
     cross_entropy: Literal["softmax", "stablemax"] = "softmax"
     """How logits become probabilities in the loss: the released HRM and TRM take stablemax."""
-
-    def __post_init__(self) -> None:
-        for name in ("hidden_size", "num_heads", "mlp_size", "mixer_size", "prefix_tokens"):
-            check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
-        counts = ("num_layers", "loops", "low_steps", "transitions", "supervision_steps")
-        for name in (name for name in counts if hasattr(self, name)):
-            check(1 <= getattr(self, name) <= 10_000, f"model.{name}", getattr(self, name), "1 to 10000")
-        channels = self.patch_channels
-        check(channels >= 8 and channels % 8 == 0, "model.patch_channels", channels, "a multiple of 8")
-        head = self.hidden_size / self.num_heads
-        check(head % 2 == 0, "model.num_heads", self.num_heads, "hidden_size / num_heads an even number")
 
     def small(self) -> Self:
         tiny = {"hidden_size": 32, "num_heads": 2, "mlp_size": 32, "mixer_size": 16, "num_layers": 1}
@@ -129,7 +112,6 @@ class LoopedFlowConfig(TrmConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self.noise_scale > 0, "model.noise_scale", self.noise_scale, "above 0")
-        check(1 <= self.sampling_steps <= 10_000, "model.sampling_steps", self.sampling_steps, "1 to 10000")
         check(self.layout == "tokens", "model.layout", self.layout, "tokens: the noise is one of tokens")
         check(self.start == "stored", "model.start", self.start, "stored: a trajectory begins with noise anyway")
 

@@ -4,17 +4,15 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
 
 from gram_reasoning.errors import check
-from gram_reasoning.models.configs.base import ModelConfig
+from gram_reasoning.models.configs.base import BlocksConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class SequenceConfig(ModelConfig):
+class SequenceConfig(BlocksConfig):
     """What the models of tokens have in common: one stack of blocks. Its defaults are AR's, of the paper's size."""
 
     hidden_size: int = 384  # D
     """Width of every token."""
-    num_heads: int = 8
-    """Attention heads."""
     mlp_size: int = 1024
     """Hidden width of every SwiGLU over channels."""
     num_layers: int = 6
@@ -23,17 +21,6 @@ class SequenceConfig(ModelConfig):
     """Learnt tokens in front of the input; where inputs have identities, the first is the identity's vector."""
     positions: Literal["rope", "learned"] = "learned"
     """Rotary positions in attention, or a learned vector for each position."""
-    qk_norm: bool = False
-    """RMS-normalise queries and keys."""
-    block_start: float = 1.0
-    """What the output maps of mixer and SwiGLU are multiplied by before training."""
-
-    def __post_init__(self) -> None:
-        for name in ("hidden_size", "num_heads", "mlp_size", "prefix_tokens"):
-            check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
-        check(1 <= self.num_layers <= 10_000, "model.num_layers", self.num_layers, "1 to 10000")
-        head = self.hidden_size / self.num_heads
-        check(head % 2 == 0, "model.num_heads", self.num_heads, "hidden_size / num_heads an even number")
 
     def small(self) -> Self:
         return replace(self, hidden_size=32, num_heads=2, mlp_size=32, num_layers=2)
@@ -64,13 +51,6 @@ class TokenDiffusionConfig(SequenceConfig):
     """Channels of those convolutions (layout "patches" only)."""
     sampling_steps: int = 64
     """Steps of sampling, unless asked otherwise."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.mixer_size >= 1, "model.mixer_size", self.mixer_size, "at least 1")
-        check(1 <= self.sampling_steps <= 10_000, "model.sampling_steps", self.sampling_steps, "1 to 10000")
-        channels = self.patch_channels
-        check(channels >= 8 and channels % 8 == 0, "model.patch_channels", channels, "a multiple of 8")
 
     def small(self) -> Self:
         return replace(super().small(), mixer_size=16, sampling_steps=4)
