@@ -1,10 +1,15 @@
 """Small models, batches and runs that several test files share."""
 
+import importlib.util
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -14,12 +19,13 @@ from gram_reasoning import noise
 from gram_reasoning.build import MODELS, TASKS, build_model
 from gram_reasoning.config import Recipe, TrainConfig
 from gram_reasoning.errors import UserError
+from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.models.configs import DirectConfig, GramConfig, HrmConfig, LoopedConfig, ModelConfig, TrmConfig
 from gram_reasoning.models.gram import Carry, Gram
 from gram_reasoning.processes import ALONE, Processes
-from gram_reasoning.recipes import get_recipe
+from gram_reasoning.recipes import RECIPES, get_recipe
 from gram_reasoning.tasks.base import Task
-from gram_reasoning.tasks.configs import NQueensConfig, TaskConfig
+from gram_reasoning.tasks.configs import KINDS, NQueensConfig, TaskConfig
 from gram_reasoning.tasks.nqueens import NQueens
 from gram_reasoning.training.deep_supervision import Slots, Stay
 from gram_reasoning.training.trainer import Trainer
@@ -207,6 +213,48 @@ def metrics_of(run: Path) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl without their times."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [{name: value for name, value in line.items() if not name.endswith("seconds")} for line in lines]
+
+
+P = torch.tensor([20, 1, 2, 9, 4, 12, 1, 15]) / 64
+"""A known distribution over the eight sequences of three tokens 1 and 2, in their order."""
+
+
+def codes_drawn(model: Any, steps: int, lr: float, sampling_steps: int) -> list[int]:
+    """Train a model of answers of three tokens on P, draw 1000, and count each of the eight."""
+    every = torch.tensor(list(product((1, 2), repeat=3)))
+    rows = every.repeat_interleave((P * 256).long(), 0)
+    yes = torch.ones(len(rows), dtype=torch.bool)
+    batch = Batch(torch.ones_like(rows), rows, yes, yes, yes.long())
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for step in range(steps):
+        losses = model(batch, (), torch.randn(len(rows), 4), None).losses
+        weights = model.loss_weights(step, steps)
+        optimizer.zero_grad()
+        sum((weights[name] * loss.mean() for name, loss in losses.items()), start=torch.zeros(())).backward()
+        optimizer.step()
+        schedule.step()
+    settings = SamplerConfig(samples=1000, steps=sampling_steps, chunk=1000)
+    answers = sample(model.eval(), torch.ones(1, 3), settings).answers[0]
+    return ((answers - 1) @ torch.tensor([4, 2, 1])).bincount(minlength=8).tolist()
+
+
+@contextmanager
+def example_of(name: str) -> Iterator[ModuleType]:
+    """A file of examples/ as a module, its tasks and recipes known to the commands until the end."""
+    tables: Any = (KINDS, TASKS, RECIPES)
+    before = [dict(table) for table in tables]
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "examples" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[name]
+    for table, old in zip(tables, before, strict=True):
+        table.clear()
+        table.update(old)
 
 
 def read_or_refused(read: Callable[[str, str], object], text: str) -> None:

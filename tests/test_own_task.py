@@ -1,6 +1,5 @@
 """The task of docs/own-task.md: its page, its rules and data against the oracle, and the commands on it."""
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -15,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from gram_reasoning.build import TASKS, register_task
+from gram_reasoning.build import register_task
 from gram_reasoning.cli import main
-from gram_reasoning.recipes import RECIPES
-from gram_reasoning.tasks.configs import KINDS, NQueensConfig
+from gram_reasoning.tasks.configs import NQueensConfig
 from gram_reasoning.tasks.splits import HeldOutTask
+from helpers import example_of
 from oracles import latin as oracle
 
 ROOT = Path(__file__).parents[1]
@@ -29,19 +28,8 @@ EXAMPLE = ROOT / "examples" / "latin_squares.py"
 @pytest.fixture(scope="module")
 def example() -> Iterator[ModuleType]:
     """The example, its task known to the commands for as long as this file is tested."""
-    tables: Any = (KINDS, TASKS, RECIPES)
-    before = [dict(table) for table in tables]
-    spec = importlib.util.spec_from_file_location("latin_squares", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["latin_squares"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["latin_squares"]
-    for table, old in zip(tables, before, strict=True):
-        table.clear()
-        table.update(old)
+    with example_of("latin_squares") as module:
+        yield module
 
 
 def square(tokens: torch.Tensor) -> oracle.Square:

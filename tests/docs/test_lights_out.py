@@ -1,22 +1,18 @@
 """examples/lights_out.py, the worked example of docs/does-not-learn.md: rules and data against the oracle, the runs."""
 
-import importlib.util
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from gram_reasoning.build import TASKS
 from gram_reasoning.cli import main
 from gram_reasoning.recipes import RECIPES
-from gram_reasoning.tasks.configs import KINDS
+from helpers import example_of
 from oracles import lights_out as oracle
 
 ROOT = Path(__file__).parents[2]
@@ -25,19 +21,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def example() -> Iterator[ModuleType]:
     """The example, its task known to the commands for as long as this file is tested."""
-    tables: Any = (KINDS, TASKS, RECIPES)
-    before = [dict(table) for table in tables]
-    spec = importlib.util.spec_from_file_location("lights_out", ROOT / "examples" / "lights_out.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["lights_out"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["lights_out"]
-    for table, old in zip(tables, before, strict=True):
-        table.clear()
-        table.update(old)
+    with example_of("lights_out") as module:
+        yield module
 
 
 def board(tokens: torch.Tensor) -> oracle.Board:

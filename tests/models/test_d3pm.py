@@ -17,6 +17,7 @@ from gram_reasoning.models.configs import DiscreteDiffusionConfig
 from gram_reasoning.models.d3pm import DiscreteDiffusion, log
 from gram_reasoning.recipes import get_recipe
 from gram_reasoning.types import IGNORE, Batch, Candidates, Shape
+from helpers import P, codes_drawn
 from oracles import sequences as oracle
 
 LENGTH, ANSWER, VOCAB, TIMES = 4, 2, 4, 6
@@ -212,28 +213,10 @@ def test_the_hybrid_loss_is_the_cross_entropy_of_the_answer():
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
 def test_a_trained_model_draws_a_known_distribution(corruption: str):
     torch.manual_seed(0)
-    p = torch.tensor([20, 1, 2, 9, 4, 12, 1, 15]) / 64
-    every = torch.tensor(oracle.all_sequences((1, 2), 3))
     config = DiscreteDiffusionConfig(**{**SMALL, "hidden_size": 32}, corruption=corruption, times=50, sampling_steps=50)  # type: ignore[arg-type]
-    model = DiscreteDiffusion(config, Shape(length=3, vocab=3))
-    rows = every.repeat_interleave((p * 256).long(), 0)
-    yes = torch.ones(len(rows), dtype=torch.bool)
-    batch = Batch(torch.ones_like(rows), rows, yes, yes, yes.long())
-    steps = 400
-    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for step in range(steps):
-        losses = model(batch, (), torch.randn(len(rows), 4), None).losses  # type: ignore[arg-type]
-        weights = model.loss_weights(step, steps)
-        optimizer.zero_grad()
-        sum(weights[name] * loss.mean() for name, loss in losses.items()).backward()  # type: ignore[union-attr]
-        optimizer.step()
-        schedule.step()
-    settings = SamplerConfig(samples=1000, steps=50, chunk=1000)
-    answers = sample(model.eval(), torch.ones(1, 3), settings).answers[0]
-    code = ((answers - 1) @ torch.tensor([4, 2, 1])).bincount(minlength=8).tolist()
-    assert oracle.chi_square(code, p.tolist()) < 29.9  # 7 degrees of freedom, probability 1e-4
-    assert oracle.chi_square(code, [1 / 8] * 8) > 200
+    found = codes_drawn(DiscreteDiffusion(config, Shape(length=3, vocab=3)), 400, 5e-3, 50)
+    assert oracle.chi_square(found, P.tolist()) < 29.9  # 7 degrees of freedom, probability 1e-4
+    assert oracle.chi_square(found, [1 / 8] * 8) > 200
 
 
 # -- as a model of the package ---------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from gram_reasoning.models.mdlm import MaskedDiffusion, reverse
 from gram_reasoning.nn.distributions import gumbel, gumbel_under
 from gram_reasoning.recipes import get_recipe
 from gram_reasoning.types import IGNORE, Batch, Candidates, Shape
-from helpers import tiny_gram
+from helpers import P, codes_drawn, tiny_gram
 from oracles import sequences as oracle
 
 LENGTH, ANSWER = 5, 3
@@ -296,28 +296,10 @@ def test_what_is_shown_stays():
 
 def test_a_trained_model_draws_a_known_distribution():
     torch.manual_seed(0)
-    shape = Shape(length=3, vocab=3)
-    p = torch.tensor([20, 1, 2, 9, 4, 12, 1, 15]) / 64
-    every = torch.tensor(oracle.all_sequences((1, 2), 3))
     config = MaskedDiffusionConfig(**{**SMALL, "hidden_size": 32}, sampling_steps=200)
-    model = MaskedDiffusion(config, shape)
-    rows = every.repeat_interleave((p * 256).long(), 0)
-    yes = torch.ones(len(rows), dtype=torch.bool)
-    batch = Batch(torch.ones_like(rows), rows, yes, yes, yes.long())
-    steps = 400
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(steps):
-        loss = model(batch, (), torch.randn(len(rows), 4), None).losses["cross_entropy"]  # type: ignore[arg-type]
-        optimizer.zero_grad()
-        loss.mean().backward()
-        optimizer.step()
-        schedule.step()
-    config = SamplerConfig(samples=1000, steps=200, chunk=1000)
-    answers = sample(model.eval(), torch.ones(1, 3), config).answers[0]
-    code = ((answers - 1) @ torch.tensor([4, 2, 1])).bincount(minlength=8).tolist()
-    assert oracle.chi_square(code, p.tolist()) < 29.9  # 7 degrees of freedom, probability 1e-4
-    assert oracle.chi_square(code, [1 / 8] * 8) > 200
+    found = codes_drawn(MaskedDiffusion(config, Shape(length=3, vocab=3)), 400, 3e-3, 200)
+    assert oracle.chi_square(found, P.tolist()) < 29.9  # 7 degrees of freedom, probability 1e-4
+    assert oracle.chi_square(found, [1 / 8] * 8) > 200
 
 
 # -- both ------------------------------------------------------------------------------------------------------
