@@ -5,7 +5,7 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parents[1] / "results"
 SUMS = "SHA256SUMS"
-COVERED = (".json", ".jsonl", ".md", ".txt")
+COVERED = (".json", ".jsonl", ".log", ".md", ".txt")
 """Logs and tables; pictures are drawn from them."""
 
 

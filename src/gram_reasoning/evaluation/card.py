@@ -29,10 +29,10 @@ A model of kind `{{kind}}`, trained and judged as a GRAM model is (Generative Re
 
 
 DATA = {
-    "sudoku-hub": "Sudoku-Extreme (sapientinc/sudoku-extreme on the Hugging Face Hub; its card names no licence)",
-    "maze-hub": "Maze-Hard (sapientinc/maze-30x30-hard-1k on the Hugging Face Hub; its card names no licence)",
+    "sudoku-hub": "Sudoku-Extreme (sapientinc/sudoku-extreme on the Hugging Face Hub, whose licence was not checked)",
+    "maze-hub": "Maze-Hard (sapientinc/maze-30x30-hard-1k on the Hugging Face Hub, whose licence was not checked)",
     "arc": "ARC-AGI (Apache-2.0)",
-    "mnist": "MNIST by LeCun, Cortes and Burges (commonly given as CC BY-SA 3.0)",
+    "mnist": "MNIST by LeCun, Cortes and Burges (commonly given as CC BY-SA 3.0, not checked)",
 }
 """Whose data a task learns from, by its kind and, where it has one, its source; all others make their own."""
 
@@ -59,6 +59,7 @@ def model_card(config: dict[str, Any], model: nn.Module, evaluations: Sequence[d
     if by_size := [evaluation for evaluation in evaluations if "size" in evaluation]:
         tables.append(_sizes_table(by_size, task))
     tables = tables or ["None have been stored with this model."]
+    note = f"- Note: {config['note']}\n" if "note" in config else ""
     begun = ", from the weights of another run" if "init_sha256" in config else ""
     return f"""{_metadata(name, task["kind"], plain)}
 # {name}
@@ -72,7 +73,7 @@ def model_card(config: dict[str, Any], model: nn.Module, evaluations: Sequence[d
 - Model: {parameters:,} parameters, averaged over training; {_sizes(recipe["model"])}.
 - Training: `gram train {name}`, seed {recipe["train"]["seed"]}, {steps:,} optimizer steps of \
 {recipe["train"]["batch_size"]} slots{begun}.
-- Files: `config.json` and `model.safetensors`; nothing in them is run.
+{note}- Files: `config.json` and `model.safetensors`; nothing in them is run.
 
 ## Use
 
@@ -96,7 +97,7 @@ input with n solutions counts n times, and coverage is the sum of found over the
 ## Limits
 
 An exact solver is faster and always right where one exists: use this model to study learnt, sampled reasoning. It knows
-inputs of its task and size alone. Answers that break a rule occur; do not use them without the check.
+inputs of its task alone, and of the sizes above. Answers that break a rule occur; do not use them without the check.
 """
 
 
