@@ -1,6 +1,9 @@
 """What people tried and no other test holds: docs/field-tests.md names a test for each row."""
 
+import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ import gram_reasoning
 from fuzzing import run
 from gram_reasoning.errors import UserError
 
+LATIN = Path(__file__).parents[2] / "examples" / "latin_squares.py"
 BOARD = "Q....../......./....Q../......./......./......./......."
 
 
@@ -41,7 +45,7 @@ def test_own_puzzles_with_answers_are_judged(tmp_path: Path):
     assert "the answer is not right for its question" in err
 
 
-def test_a_training_file_alone_asks_for_nothing_that_a_recipe_sets(tmp_path: Path):
+def test_training_files_ask_for_nothing_that_a_recipe_sets(tmp_path: Path):
     """The recipe draws puzzles of at most 20 blanks; puzzles of a file have the blanks that they have."""
     files = []
     for name, shift in (("train", 0), ("test", 1)):
@@ -55,3 +59,23 @@ def test_a_training_file_alone_asks_for_nothing_that_a_recipe_sets(tmp_path: Pat
     code, _, err = run(["train", "sudoku9-debug", "--out", str(tmp_path / "b"), *files, "--task.max-blanks", "9"])
     assert code == 2
     assert err.startswith("gram: task.max_blanks: got 9, expected nothing, unless puzzles are generated")
+
+
+def test_a_gzipped_file_is_solved(tmp_path: Path):
+    (tmp_path / "boards.txt.gz").write_bytes(gzip.compress(f"{BOARD}\n".encode()))
+    code, out, _ = run(["solve", str(tmp_path / "boards.txt.gz"), "--samples", "2", "--json", "-"])
+    assert code in (0, 1)
+    assert json.loads(out)["input"] == BOARD
+
+
+def test_solve_knows_a_task_of_a_plugin(tmp_path: Path):
+    """In a process of its own: what a plugin registers stays."""
+    out = str(tmp_path / "run")
+    for words, codes in (
+        (["train", "latin-squares-debug", "--out", out, "--train.steps", "1"], (0,)),
+        (["solve", "1.../.2../..3./....", "--checkpoint", out, "--samples", "1"], (0, 1)),
+    ):
+        command = [sys.executable, "-m", "gram_reasoning", words[0], "--plugin", str(LATIN), *words[1:]]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode in codes, done.stderr
+    assert "samples valid" in done.stdout + done.stderr
