@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fuzzing import examine, fuzz, sizes
 from gram_reasoning.build import TASKS
 from gram_reasoning.cli.which import task_of
-from gram_reasoning.errors import Ambiguous, UserError
+from gram_reasoning.errors import UserError
 from gram_reasoning.tasks.text import Puzzle, Text
 from oracles import nqueens as queens_oracle
 
@@ -25,6 +25,15 @@ def read(kind: str, text: str) -> list[Puzzle]:
     assert issubclass(task, Text)
     entries = task.entries(text.splitlines(keepends=True), "file")
     return [task.sized(e.question, "file").read_entry(e, "file", answers=True) for e in entries]
+
+
+def one_or_refused(kind: str, text: str) -> tuple[Puzzle | None, str]:
+    """The one input of a text; or None, and why it is refused."""
+    try:
+        [puzzle] = read(kind, text)
+    except UserError as error:
+        return None, str(error)
+    return puzzle, ""
 
 
 def cut(cells: str, side: int = 9) -> list[str]:
@@ -204,11 +213,10 @@ def test_graphs(form: str, examples: int):
 
     def judge(graph: tuple[Edges, int]) -> None:
         edges, size = graph
-        try:
-            [puzzle] = read("coloring", spell(edges, size))
-        except Ambiguous as error:
+        puzzle, refused = one_or_refused("coloring", spell(edges, size))
+        if puzzle is None:
             assert form in ("a header", "edges from 1")
-            assert "header" in str(error)
+            assert "may be a header" in refused
             return
         parts = [tuple(map(int, part.split())) for part in written(puzzle).split("/")]
         assert sorted(part for part in parts if len(part) == 2) == sorted((a + first, b + first) for a, b in edges)
@@ -239,10 +247,9 @@ def mazes(draw: st.DrawFn) -> list[str]:
 @sizes(FEW, MANY)
 def test_mazes(form: str, examples: int):
     def judge(rows: list[str]) -> None:
-        try:
-            [puzzle] = read("maze", MAZES[form](rows))
-        except UserError as error:
-            assert "no way leads" in str(error)
+        puzzle, refused = one_or_refused("maze", MAZES[form](rows))
+        if puzzle is None:
+            assert "no way leads" in refused
             return
         assert written(puzzle).replace(" ", ".").replace("_", ".") == "/".join(rows)
 
