@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -78,4 +79,4 @@ def test_solve_knows_a_task_of_a_plugin(tmp_path: Path):
         command = [sys.executable, "-m", "gram_reasoning", words[0], "--plugin", str(LATIN), *words[1:]]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode in codes, done.stderr
-    assert "samples valid" in done.stdout + done.stderr
+    assert re.search(r"1 of 1 samples valid|8 exist", done.stdout)
