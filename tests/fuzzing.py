@@ -36,21 +36,32 @@ def refused(message: str) -> None:
     assert message[:-1].isprintable(), message
 
 
-def fuzz(fast: int, slow: int, *strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
-    """A test of a property: a few examples in the fast suite, always the same, and many in the slow one."""
+def examine(judge: Callable[..., None], examples: int, few: bool, *strategies: st.SearchStrategy[Any]) -> None:
+    """Hold so many examples against a property; a few are always the same."""
     quiet = settings(
         deadline=None,
         suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow, HealthCheck.data_too_large],
         database=None,
         phases=[Phase.generate],
     )
+    settings(quiet, max_examples=examples, derandomize=few)(given(*strategies)(judge))()
+
+
+def sizes(fast: int, slow: int) -> pytest.MarkDecorator:
+    """The parameter `examples`: a few in the fast suite, many in the slow one."""
+    return pytest.mark.parametrize("examples", [fast, pytest.param(slow, marks=SLOW)])
+
+
+SLOW = (pytest.mark.slow, pytest.mark.timeout(7200))
+
+
+def fuzz(fast: int, slow: int, *strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
+    """A test of a property: a few examples in the fast suite, always the same, and many in the slow one."""
 
     def parametrized(judge: Callable[..., None]) -> Any:
         def test(examples: int) -> None:
-            few = examples == fast
-            settings(quiet, max_examples=examples, derandomize=few)(given(*strategies)(judge))()
+            examine(judge, examples, examples == fast, *strategies)
 
-        sizes = [fast, pytest.param(slow, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])]
-        return pytest.mark.parametrize("examples", sizes)(test)
+        return sizes(fast, slow)(test)
 
     return parametrized

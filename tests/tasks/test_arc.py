@@ -274,6 +274,8 @@ def test_text_forms():
     assert [(r.demonstrations, r.tests) for r in both] == [(riddle.demonstrations, riddle.tests)] * 2
     assert [r.name for r in both] == ["line 3", f"line {len(spread.splitlines()) + 4}"]
     assert [r.name for r in riddles(TASK, "some/007bbfb7.json")] == ["007bbfb7"]
+    [nothing] = riddles(TASK.replace("[[4]]}", '[[4]], "output": null}'))
+    assert nothing.tests == riddle.tests
     named = riddles(f'{{"one": {TASK}, "t{{wo": {TASK}}}')
     assert [r.name for r in named] == ["one", "t{wo"]
     task = shipped()

@@ -67,6 +67,14 @@ def test_splits_are_the_files(folder: Path):
     assert own.reward(own.blank()[None], own.blank()[None]) is None
 
 
+@pytest.mark.parametrize("inner", ["raw", "MNIST/raw"])
+def test_a_folder_as_torchvision_lays_it_out(folder: Path, inner: str, tmp_path_factory: pytest.TempPathFactory):
+    other = tmp_path_factory.mktemp("torchvision")
+    (other / inner).parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(other / inner)
+    assert len(task(other).greyscale("train")[0]) == TRAIN - 10
+
+
 def test_small_images_are_averages_of_four(folder: Path):
     own = task(folder, size=14)
     images = digits(TEST, 1)[0]

@@ -47,8 +47,9 @@ def parse(options: type[Options], arguments: list[str], prog: str, example: str,
 
 def _in_our_words(boxes: str, options: type, arguments: list[str], default: Any) -> str:
     """What tyro says about bad options, in our words: which option, what it got, what was expected."""
-    lines = [line.strip("│╭╮╰╯─ ") for line in boxes.splitlines()]
-    text = " ".join(line for line in lines[1:] if line and "full helptext" not in line)
+    lines = [line.strip("│╭╮╰╯─| ") for line in boxes.splitlines()]
+    lines = [line for line in lines if not set(line) <= set("+-")]  # of a frame, where a terminal has no others
+    text = " ".join(line for line in lines[1:] if "full helptext" not in line)
     if named := re.match(
         r"(?:Error parsing|invalid choice .* for argument|Missing value for argument) '?(--[\w.-]+)", text
     ):
@@ -62,7 +63,7 @@ def _in_our_words(boxes: str, options: type, arguments: list[str], default: Any)
         if first.startswith("-"):
             return f"{first}: unknown option, expected{meant or ' one that is listed'}"
         return f"{first!r}: not expected here, expected an option"
-    return text.partition(" Argument helptext:")[0]
+    return re.sub(r"^(Error parsing )?[\w.]+: (?=[\w.]+: got )", "", text.partition(" Argument helptext:")[0])
 
 
 def _same(argument: str, name: str) -> bool:

@@ -3,13 +3,14 @@
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from gram_reasoning.cli.border import named, parse, progress, together
 from gram_reasoning.config import EvalConfig, Recipe, TrainConfig, from_json
 from gram_reasoning.errors import Failed, UserError, check
 from gram_reasoning.models.configs import UNNAMED, ModelConfig
-from gram_reasoning.tasks.configs import NQueensConfig, TaskConfig
+from gram_reasoning.tasks.configs import NQueensConfig, SourceConfig, TaskConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,21 @@ def read_recipe(path: Path) -> Recipe:
     return from_json(Recipe, {"name": path.stem, "summary": f"From {path}.", **value}, f"--config {path}")
 
 
+def beside(task: TaskConfig, arguments: list[str]) -> TaskConfig:
+    """The task of a recipe beside the options: without what it says of generated puzzles if they name other sources."""
+    if not isinstance(task, SourceConfig):
+        return task
+    sources = {"--task.train": task.train, "--task.test": task.test}
+    for word, after in pairwise([*arguments, ""]):
+        name, equals, value = word.partition("=")
+        if name in sources:
+            sources[name] = value if equals else after
+    if "generated" in sources.values():
+        return task
+    unsaid = {f.name: f.default for f in dataclasses.fields(task) if f.name in task.of_generator}
+    return dataclasses.replace(task, **unsaid)
+
+
 def run(arguments: list[str]) -> int:
     example = "gram train nqueens7-pocket --out runs/seven --train.steps 2000"
     if arguments[:1] and arguments[0].partition("=")[0] == "--config":
@@ -71,7 +87,9 @@ def run(arguments: list[str]) -> int:
         from gram_reasoning.recipes import get_recipe
 
         recipe = get_recipe(name)
-    default = TrainOptions(task=recipe.task, model=recipe.model, train=recipe.train, evaluation=recipe.evaluation)
+    default = TrainOptions(
+        task=beside(recipe.task, rest), model=recipe.model, train=recipe.train, evaluation=recipe.evaluation
+    )
     options = parse(TrainOptions, rest, f"gram train {name}", example, default)
     if options.config is not None:
         raise UserError(f"--config {options.config}: expected it in place of the recipe {name}, first")

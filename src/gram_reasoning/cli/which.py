@@ -39,8 +39,8 @@ def _is_comment(text: str) -> bool:
     return text.startswith("//") or re.match(r"#.*[A-Za-z]{2}", text) is not None
 
 
-def fitting(lines: list[str], where: str) -> tuple[list[str], list[str]]:
-    """The tasks that read the first input of these lines, and those whose shape it has.
+def fitting(lines: list[str], where: str) -> tuple[list[str], dict[str, UserError]]:
+    """The tasks that read the first input of these lines, and those whose shape alone it has, with what is wrong.
 
     Raises:
         Ambiguous: one task finds two readings, and no other reads it.
@@ -50,7 +50,8 @@ def fitting(lines: list[str], where: str) -> tuple[list[str], list[str]]:
     from gram_reasoning.tasks.demonstrations import DemonstrationText
     from gram_reasoning.tasks.text import Text
 
-    read, shaped = [], []
+    read: list[str] = []
+    shaped: dict[str, UserError] = {}
     ambiguous: Ambiguous | None = None
     for name, kind in TASKS.items():
         try:
@@ -60,9 +61,13 @@ def fitting(lines: list[str], where: str) -> tuple[list[str], list[str]]:
                     read.append(name)
             elif issubclass(kind, Text) and (block := next(kind.blocks(iter(lines), where), None)) is not None:
                 task = kind.sized(block, where)
-                shaped.append(name)
-                task.read_one(block, where)
-                read.append(name)
+                try:
+                    task.read_one(block, where)
+                    read.append(name)
+                except Ambiguous:
+                    raise
+                except UserError as error:
+                    shaped[name] = error
         except Ambiguous as error:
             ambiguous = error
         except UserError:  # another task's input
@@ -82,9 +87,11 @@ def task_of(lines: Iterator[str], where: str) -> tuple[str, Iterator[str]]:
     read, shaped = fitting(taken, where)
     if not read and all(_is_comment(line.strip()) or not line.strip() for line in taken):
         raise UserError(f"{where}: no input found, expected at least one")
-    found = read or shaped
+    found = read or list(shaped)
+    if len(read) == 1:
+        return read[0], chain(taken, lines)
     if len(found) == 1:
-        return found[0], chain(taken, lines)
+        raise UserError(f"{shaped[found[0]]} (read as {found[0]}; --task names another)")
     options = " or ".join(f"--task {name}" for name in found)
     if found:
         what = "may be an input of" if read else "looks like a wrong input of"

@@ -8,7 +8,8 @@ nobody else looks into.
 
 import copy
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,15 @@ from gram_reasoning.models.configs import ModelConfig
 from gram_reasoning.nn.identity import IdentityTable
 from gram_reasoning.trees import Tree
 from gram_reasoning.types import Answer, Batch, Referee, Shape, StepOutput
+
+
+class Look(NamedTuple):
+    """What an evaluation during training found."""
+
+    trained: dict[str, float]
+    """The last means of the training log."""
+    accuracy: float
+    """Of full rollouts on held-out inputs, from 0 to 1; the better of raw and averaged weights."""
 
 
 class Model(nn.Module, ABC):
@@ -82,14 +92,9 @@ class Model(nn.Module, ABC):
         del batch, noise, weights
         return {}
 
-    def alarm(self, trained: dict[str, float], accuracy: float) -> str | None:
-        """What is wrong, if the training's own means beside the accuracy of rollouts betray it.
-
-        Args:
-            trained: the last means of the training log.
-            accuracy: of full rollouts on held-out inputs.
-        """
-        del trained, accuracy
+    def alarm(self, looks: Sequence[Look]) -> str | None:
+        """What is wrong, if the looks at a run betray it; the last of them is the latest."""
+        del looks
         return None
 
     # -- sampling ----------------------------------------------------------------------------------------------

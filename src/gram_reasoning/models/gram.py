@@ -15,7 +15,7 @@ Shape letters: B rows, L output tokens, P prefix tokens, S = P + L (images: P + 
 T transitions.
 """
 
-import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -23,19 +23,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gram_reasoning.models.base import RecursiveModel
+from gram_reasoning.models.base import Look, RecursiveModel
 from gram_reasoning.models.configs import GramConfig
+from gram_reasoning.models.leak import leak
 from gram_reasoning.models.losses import Registers, counted, token_cross_entropy
 from gram_reasoning.models.parts import CORES, GaussianHead, TokenModel, chosen
 from gram_reasoning.nn.distributions import DiagonalGaussian, balanced_kl, where
 from gram_reasoning.nn.layers import Linear, SwiGLU
 from gram_reasoning.types import Batch, Measured, Referee, Shape, StepOutput
-
-LEAK_GAP = 0.5  # the alarm rings when posterior slots are so much more often right than rollouts under the prior
-LEAK_ADVICE = (
-    "The model copies the answer through the noise instead of reasoning: give the posterior a smaller budget "
-    "(model.kl_budget_first, kl_budget_open, kl_budget) or a bound (model.mean_bound); see docs/deviations.md."
-)
 
 
 class Latent(NamedTuple):
@@ -293,8 +288,6 @@ class Gram(TokenModel, RecursiveModel):
             "kl_by_transition": every,
         }
 
-    def alarm(self, trained: dict[str, float], accuracy: float) -> str | None:
+    def alarm(self, looks: Sequence[Look]) -> str | None:
         """The leak: right with the answer in view, and not without."""
-        seeing = trained.get("posterior_accuracy", math.nan)
-        told = f"with the answer in view (posterior) {seeing:.0%} are right, without it (prior) {accuracy:.0%}. "
-        return told + LEAK_ADVICE if seeing - accuracy > LEAK_GAP else None
+        return leak(looks)

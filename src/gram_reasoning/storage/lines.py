@@ -36,5 +36,7 @@ def lines_of(opens: Callable[[str], Any], where: str) -> Iterator[str]:
     except UnicodeDecodeError as error:
         problem = f"not text (byte {error.start + 1} is not UTF-8), expected puzzles"
         raise UserError(f"{where}, line {number}: {problem}") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{where}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{where}: cannot be read ({error}), expected text or a whole gzip file") from error
+    except OSError as error:
+        raise UserError(f"{where}: cannot be read ({error.strerror or error})") from error

@@ -175,6 +175,9 @@ class SourceConfig(TaskConfig):
         check(self.test != "generated" or bool(self.test_puzzles), "task.test_puzzles", self.test_puzzles, "a number")
         check(self.test != "generated" or self.train == "generated", "task.test", self.test, "a file, as for training")
 
+    of_generator: ClassVar[tuple[str, ...]] = ()
+    """The fields that say something of generated puzzles alone."""
+
     @property
     def generates(self) -> bool:
         """Whether some puzzles come from the generator."""
@@ -190,6 +193,7 @@ class SudokuConfig(SourceConfig):
     """Sudoku puzzles: complete the board. The public set is Sudoku-Extreme."""
 
     kind: ClassVar[str] = "sudoku"
+    of_generator: ClassVar[tuple[str, ...]] = ("min_blanks", "max_blanks", "difficulty")
 
     size: int = 9
     """Side of the board, 4 or 9."""

@@ -49,7 +49,10 @@ def header_of(line: str, place: str) -> Header | None:
         UserError: it is one, but does not say which column holds the puzzles, or names two.
     """
     for delimiter in ",;\t":
-        fields = tuple(field.strip() for field in next(csv.reader([line.strip("\r\n")], delimiter=delimiter), ()))
+        try:
+            fields = tuple(field.strip() for field in next(csv.reader([line.strip("\r\n")], delimiter=delimiter), ()))
+        except csv.Error:  # no row of a table: a return in its middle, or a field beyond all bounds
+            continue
         names = [field.lower() for field in fields]
         found = {what: [i for i, n in enumerate(names) if n in known] for what, known in COLUMNS.items()}
         for what, columns in found.items():

@@ -8,7 +8,7 @@ import torch
 from gram_reasoning.config import TrainConfig
 from gram_reasoning.evaluation.evaluator import diagnose, evaluate
 from gram_reasoning.inference.sampler import SamplerConfig
-from gram_reasoning.models.base import Model
+from gram_reasoning.models.base import Look, Model
 from gram_reasoning.nn.precision import autocast, chosen
 from gram_reasoning.processes import Processes
 from gram_reasoning.tasks.base import Task
@@ -24,6 +24,7 @@ class Monitor:
         self.config, self.task, self.model, self.average, self.processes = config, task, model, average, processes
         validation = task.split("validation")
         self.inputs = validation.subset(torch.arange(min(len(validation), config.eval_inputs)))
+        self.looks: list[Look] = []  # the last two
 
     def look(
         self, step: int, weights: dict[str, float], means: dict[str, float], say: Callable[[str], None]
@@ -48,7 +49,8 @@ class Monitor:
         say(f"{line} ({averaged['inputs']} held-out inputs, {c.eval_samples} samples each)")
         alarm = None
         if averaged["accuracy"] is not None:
-            alarm = self.model.alarm(means, max(raw["accuracy"], averaged["accuracy"]))
+            self.looks = [*self.looks[-1:], Look(means, max(raw["accuracy"], averaged["accuracy"]))]
+            alarm = self.model.alarm(self.looks)
         if alarm is not None:
             say(f"LEAK ALARM at step {step}: {alarm}")
         return {"prior": averaged, "prior_raw_weights": raw, "leak_alarm": alarm is not None, **watched}

@@ -17,7 +17,7 @@ from torch import Tensor
 from gram_reasoning import noise
 from gram_reasoning.config import Recipe, to_json
 from gram_reasoning.errors import UserError
-from gram_reasoning.models.base import Model
+from gram_reasoning.models.base import Look, Model
 from gram_reasoning.nn.precision import autocast, faster
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.storage import checkpoint
@@ -294,6 +294,7 @@ class Trainer:
             "slots": slots,
         }
         values = {**self._spent(), "means": self.means, "owners": owners_of(self.task)}
+        values["looks"] = self.monitor.looks
         checkpoint.save_checkpoint(self.run, self.step, tensors, values)
         shared = {**model, **self.average.weights}
         config = {"format": checkpoint.FORMAT, "step": self.step, "recipe": to_json(self.recipe)}
@@ -332,6 +333,7 @@ class Trainer:
         self.cpu_seconds = progress.get("cpu_seconds")
         old = {name: value for name, value in progress.items() if name.endswith("_accuracy")}  # of the first release
         self.means = progress.get("means", old)
+        self.monitor.looks = [Look(*look) for look in progress.get("looks", [])]
 
 
 def _gradient(leaf: Tensor) -> Tensor:
