@@ -1,0 +1,91 @@
+"""What the page says of a run, as HTML: a message, how far it is, its answers, its trajectories after some step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from gram_reasoning.app.drawing import Drawer
+from gram_reasoning.app.run import Found, State
+
+CARDS = 24
+"""Answers that are drawn."""
+
+
+def message(error: Exception | None) -> str:
+    """The line that the command prints; empty without an error."""
+    return "" if error is None else f'<p class="error" role="alert">{escape(str(error))}</p>'
+
+
+def standing(state: State, known: int | None, limit: int | None, done: bool) -> str:
+    """How far the trajectories are, what they found, and how complete that is by estimate.
+
+    Args:
+        known: solutions that exist, as far as anything can count them.
+        limit: what `known` counts no further than.
+        done: nothing more will come.
+    """
+    solutions = [one for one in state.found if one.verified]
+    of = "" if known is None else f" of {known:,}{' or more' if known == limit else ''} that exist"
+    right = sum(one.votes for one in solutions)
+    parts = [
+        f"{_count(len(solutions), 'verified solution')}{of}",
+        f"{right} of {_count(state.ended, 'trajectory', 'trajectories')} right",
+        *([] if done else [f"{state.samples - state.ended} still to end"]),
+        f"{_count(state.spent, 'step')} in all",
+        f"complete by estimate: {100 * state.complete:.0f}%",
+    ]
+    return f'<p class="standing" role="status" data-done="{str(done).lower()}">{" · ".join(parts)}</p>'
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def answers(drawer: Drawer, state: State) -> str:
+    """A card for each distinct answer: those that the rules hold first, then by votes."""
+    ranked = sorted(state.found, key=lambda one: (not one.verified, -one.votes))
+    cards = [_card(drawer, one) for one in ranked[:CARDS]]
+    rest = len(ranked) - len(cards)
+    more = f'<p class="more">and {_count(rest, "more answer")}</p>' if rest else ""
+    return f'<div class="cards">{"".join(cards)}</div>{more}'
+
+
+def _card(drawer: Drawer, one: Found) -> str:
+    said = "verified" if one.verified else "not a solution"
+    mark = f'<b class="{"right" if one.verified else "wrong"}">{"✓" if one.verified else "✗"} {said}</b>'
+    votes = _count(one.votes, "vote")
+    text = escape(drawer.task.compact(list(one.tokens)) if drawer.places == slice(None) else "")
+    return f'<figure class="card" title="{text}">{drawer.draw(one.tokens)}<figcaption>{votes}{mark}</figcaption></figure>'
+
+
+@dataclass(frozen=True)
+class Film:
+    """The trajectories that can be watched step by step, kept for one visitor."""
+
+    drawer: Drawer
+    state: State
+    verdicts: Sequence[bool | None]
+    """Whether each ends in an answer that satisfies every rule."""
+
+    @classmethod
+    def of(cls, drawer: Drawer, state: State) -> "Film":
+        """The watched trajectories of a state."""
+        right = {one.tokens: one.verified for one in state.found}
+        return cls(drawer, state, [right.get(path.decodes[-1]) for path in state.watched])
+
+    @property
+    def steps(self) -> int:
+        """Steps of the longest trajectory."""
+        return max((len(path.decodes) for path in self.state.watched), default=1)
+
+    def after(self, step: int) -> str:
+        """What each trajectory decodes to after a step, from 1; one that ended before stays at its end."""
+        cards = []
+        for number, (path, right) in enumerate(zip(self.state.watched, self.verdicts, strict=True), 1):
+            at = min(max(step, 1), len(path.decodes))
+            over = path.ended and at == len(path.decodes)
+            mark = {True: '<b class="right">✓ verified</b>', False: '<b class="wrong">✗ not a solution</b>'}.get(right)
+            end = f"ended at step {at}{mark or ''}" if over else f"step {at}"
+            name = f"Trajectory {number}: {end}" if len(self.state.watched) > 1 else end
+            cards.append(f'<figure class="card">{self.drawer.draw(path.decodes[at - 1])}<figcaption>{name}</figcaption>')
+        return f'<div class="cards film">{"</figure>".join([*cards, ""])}</div>'
