@@ -43,7 +43,7 @@ class Drawer:
 
     def draw(self, tokens: Sequence[int]) -> str:
         """The input or an answer (L,) as HTML; the caller names it for those who do not see it."""
-        own, given = (torch.tensor(row)[self.places].tolist() for row in (tuple(tokens), self.given))
+        own, given = self._own(tokens), self._own(self.given)
         if isinstance(self.task, Images):
             return _image(self.task.image(torch.tensor(own)))
         if isinstance(self.task, GraphColoring):
@@ -52,12 +52,18 @@ class Drawer:
             return _board(self.task, own, given)
         return f"<pre>{escape(self.task.format(own))}</pre>"
 
+    def text(self, tokens: Sequence[int]) -> str:
+        """The same on one line, as `gram solve --json` writes it."""
+        return self.task.compact(self._own(tokens))
+
+    def _own(self, tokens: Sequence[int]) -> list[int]:
+        return torch.tensor(tuple(tokens))[self.places].tolist()
+
     def rows(self) -> str | None:
         """The input's rows of characters joined by `/`, as the board that is edited takes them; None without one."""
         if not isinstance(self.task, Boards):
             return None
-        own = torch.tensor(self.given)[self.places].tolist()
-        return "/".join("".join(_letter(cell) for cell in row) for row in self.task.cells(own))
+        return "/".join("".join(_letter(cell) for cell in row) for row in self.task.cells(self._own(self.given)))
 
 
 def _letter(cell: str) -> str:
@@ -74,7 +80,8 @@ def _board(task: Boards, tokens: Sequence[int], given: Sequence[int]) -> str:
             letter = _letter(cell)
             token = tokens[row * columns + column]
             kind = "unknown" if token == PAD else "given" if cell == before[row][column] else "found"
-            squares.append(f'<i class="{kind}" data-s="{escape(letter)}"></i>')
+            odd = " odd" if (row + column) % 2 else ""
+            squares.append(f'<i class="{kind}{odd}" data-s="{escape(letter)}"></i>')
     return f'<div class="board {task.name}" style="--n:{columns}">{"".join(squares)}</div>'
 
 

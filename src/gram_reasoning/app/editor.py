@@ -17,7 +17,8 @@ ${value.split('/').join('').split('').map((s, i) => {
   const n = value.split('/')[0].length;
   const what = s === symbols[0] ? 'open' : s;
   const name = `row ${Math.floor(i / n) + 1}, column ${i % n + 1}: ${what}`;
-  return `<button type="button" data-i="${i}" data-s="${s}" aria-label="${name}"></button>`;
+  const odd = (Math.floor(i / n) + i % n) % 2 ? 'odd' : '';
+  return `<button type="button" class="${odd}" data-i="${i}" data-s="${s}" aria-label="${name}"></button>`;
 }).join('')}</div>
 <div class="brushes" role="group" aria-label="what a click sets">${symbols.length < 3 ? '' : symbols.slice(1).split('')
   .map((s) => `<button type="button" data-brush="${s}" data-s="${s}" aria-label="set ${s}"></button>`).join('')}</div>

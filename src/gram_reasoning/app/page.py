@@ -14,8 +14,8 @@ START = "nqueens7"
 """What is shown first, where it is there."""
 INTRO = """# gram
 
-A small network thinks about a puzzle many times over, by sampling. Each *trajectory* ends in an answer; answers that many
-trajectories give have many votes. The rules check every answer. [How it works](https://arxiv.org/abs/2605.19376)
+A small network thinks about a puzzle many times over, by sampling. Each *trajectory* ends in an answer; an answer that
+many trajectories give has many votes. The rules check every answer. [How it works](https://arxiv.org/abs/2605.19376)
 """
 THEME = gr.themes.Base(
     font=["system-ui", "-apple-system", "Segoe UI", "DejaVu Sans", "sans-serif"],
@@ -52,37 +52,45 @@ def page(limits: Limits, together: int, waiting: int) -> gr.Blocks:
 
 def _solve(answers: Visits, solving: list[bundled.Choice], limits: Limits) -> None:
     first = next((choice for choice in solving if choice.name == START), solving[0])
-    size, text, board, picture, _, steps = answers.pick(first.name)
-    size, board, picture = ({name: value for name, value in one.items() if name != "__type__"} for one in (size, board, picture))
+    size, text, board, picture, _, steps, *_ = answers.pick(first.name)
+    for update in (size, board, picture):
+        del update["__type__"]  # what a handler would change is here what the page begins with
     film = gr.State(None, time_to_live=3600)
+    usual = min(4 * TOGETHER, limits.samples)
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
-            task = gr.Dropdown([(one.label, one.name) for one in solving], value=first.name, label="Task", elem_id="task")
+            task = gr.Dropdown(
+                [(one.label, one.name) for one in solving], value=first.name, label="Task", elem_id="task"
+            )
             side = gr.Dropdown(**size, label="Size", elem_id="size", interactive=True)
             squares = editor.board(board)
             drawn = gr.HTML(**picture, elem_id="picture")
             with gr.Row():
+                go = gr.Button("Solve", variant="primary", elem_id="solve", min_width=90)
+                stop = gr.Button("Stop", elem_id="stop", min_width=90)
+            with gr.Row():
                 new = gr.Button("Example", elem_id="example", min_width=90)
                 wipe = gr.Button("Clear", elem_id="clear", min_width=90)
             written = gr.Textbox(
-                text, label="The puzzle as text: type or paste", lines=3, max_lines=12, max_length=LONGEST, elem_id="text"
+                text,
+                label="The puzzle as text: type or paste",
+                lines=3,
+                max_lines=12,
+                max_length=LONGEST,
+                elem_id="text",
             )
-            many = gr.Slider(
-                1, limits.samples, min(4 * TOGETHER, limits.samples), step=1, label="Trajectories", elem_id="samples"
-            )
-            deep = gr.Slider(1, limits.steps, steps, step=1, label="Most steps of each", elem_id="steps")
-            seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=SEEDS - 1, elem_id="seed")
-            with gr.Row():
-                go = gr.Button("Solve", variant="primary", elem_id="solve", min_width=90)
-                stop = gr.Button("Stop", elem_id="stop", min_width=90)
+            with gr.Accordion("How hard to try", open=False):
+                many = gr.Slider(1, limits.samples, usual, step=1, label="Trajectories", elem_id="samples")
+                deep = gr.Slider(1, limits.steps, steps, step=1, label="Most steps of each", elem_id="steps")
+                seed = _seed("seed")
         with gr.Column(scale=3, min_width=300):
             message = gr.HTML("", elem_id="message")
             standing = gr.HTML("", elem_id="standing")
             found = gr.HTML("", elem_id="answers")
             at = gr.Slider(1, 2, 1, step=1, label="Trajectories after step", visible=False, elem_id="at")
             paths = gr.HTML("", elem_id="film")
-    puzzle = [written, squares, drawn, message]
-    task.input(answers.pick, task, [side, *puzzle, deep], **AT_ONCE)
+    puzzle, results = [written, squares, drawn, message], [standing, found, film, at, paths]
+    task.input(answers.pick, task, [side, *puzzle, deep, *results], **AT_ONCE)
     side.input(answers.clear, [task, side], puzzle, **AT_ONCE)
     new.click(answers.example, [task, side], puzzle, **AT_ONCE)
     wipe.click(answers.clear, [task, side], puzzle, **AT_ONCE)
@@ -91,12 +99,16 @@ def _solve(answers: Visits, solving: list[bundled.Choice], limits: Limits) -> No
     running = go.click(
         answers.solve,
         [task, written, many, deep, seed],
-        [message, standing, found, film, at, paths],
+        [message, *results],
         api_name="solve",
         **QUIET,
     )
     stop.click(None, cancels=[running], **AT_ONCE)
     at.input(visits.step, [film, at], paths, trigger_mode="always_last", **AT_ONCE)
+
+
+def _seed(name: str) -> gr.Number:
+    return gr.Number(0, label="Seed", precision=0, minimum=0, maximum=SEEDS - 1, elem_id=name)
 
 
 def _generate(answers: Visits, generating: list[bundled.Choice]) -> None:
@@ -107,7 +119,7 @@ def _generate(answers: Visits, generating: list[bundled.Choice]) -> None:
                 [(one.label, one.name) for one in generating], value=generating[0].name, label="What", elem_id="what"
             )
             count = gr.Slider(1, FORMING, 6, step=1, label="How many", elem_id="count")
-            seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=SEEDS - 1, elem_id="seed2")
+            seed = _seed("seed2")
             go = gr.Button("Generate", variant="primary", elem_id="generate")
         with gr.Column(scale=3, min_width=300):
             message = gr.HTML("", elem_id="message2")

@@ -25,20 +25,30 @@ def standing(state: State, known: int | None, limit: int | None, done: bool) -> 
         done: nothing more will come.
     """
     solutions = [one for one in state.found if one.verified]
-    of = "" if known is None else f" of {known:,}{' or more' if known == limit else ''} that exist"
-    right = sum(one.votes for one in solutions)
+    if known is None:
+        found = f"{_count(len(solutions), 'solution')} found"
+    else:
+        found = f"{len(solutions)} of {known:,}{' or more' if known == limit else ''} solutions found"
     parts = [
-        f"{_count(len(solutions), 'verified solution')}{of}",
-        f"{right} of {_count(state.ended, 'trajectory', 'trajectories')} right",
-        *([] if done else [f"{state.samples - state.ended} still to end"]),
-        f"{_count(state.spent, 'step')} in all",
-        f"complete by estimate: {100 * state.complete:.0f}%",
+        found,
+        f"{sum(one.votes for one in solutions)} of {state.ended} answers valid",
+        *([] if done else [f"{state.samples - state.ended} trajectories still run"]),
+        _count(state.spent, "step"),
+        f"by estimate {100 * state.complete:.0f}% complete",
     ]
-    return f'<p class="standing" role="status" data-done="{str(done).lower()}">{" · ".join(parts)}</p>'
+    return status(" · ".join(parts), done)
 
 
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+def status(said: str, done: bool) -> str:
+    """A line that says how far a run is."""
+    return f'<p class="standing" role="status" data-done="{str(done).lower()}">{said}</p>'
+
+
+BEGUN = status("thinking", done=False)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def answers(drawer: Drawer, state: State) -> str:
@@ -51,11 +61,13 @@ def answers(drawer: Drawer, state: State) -> str:
 
 
 def _card(drawer: Drawer, one: Found) -> str:
-    said = "verified" if one.verified else "not a solution"
-    mark = f'<b class="{"right" if one.verified else "wrong"}">{"✓" if one.verified else "✗"} {said}</b>'
     votes = _count(one.votes, "vote")
-    text = escape(drawer.task.compact(list(one.tokens)) if drawer.places == slice(None) else "")
-    return f'<figure class="card" title="{text}">{drawer.draw(one.tokens)}<figcaption>{votes}{mark}</figcaption></figure>'
+    title = escape(drawer.text(one.tokens))
+    return f'<figure class="card" title="{title}">{drawer.draw(one.tokens)}<figcaption>{votes}{_mark(one.verified)}</figcaption></figure>'
+
+
+def _mark(right: bool | None) -> str:
+    return '<b class="right">✓ verified</b>' if right else '<b class="wrong">✗ not a solution</b>'
 
 
 @dataclass(frozen=True)
@@ -84,8 +96,10 @@ class Film:
         for number, (path, right) in enumerate(zip(self.state.watched, self.verdicts, strict=True), 1):
             at = min(max(step, 1), len(path.decodes))
             over = path.ended and at == len(path.decodes)
-            mark = {True: '<b class="right">✓ verified</b>', False: '<b class="wrong">✗ not a solution</b>'}.get(right)
-            end = f"ended at step {at}{mark or ''}" if over else f"step {at}"
+            mark = "" if right is None else _mark(right)
+            end = f"ended at step {at}{mark}" if over else f"step {at}"
             name = f"Trajectory {number}: {end}" if len(self.state.watched) > 1 else end
-            cards.append(f'<figure class="card">{self.drawer.draw(path.decodes[at - 1])}<figcaption>{name}</figcaption>')
+            cards.append(
+                f'<figure class="card">{self.drawer.draw(path.decodes[at - 1])}<figcaption>{name}</figcaption>'
+            )
         return f'<div class="cards film">{"</figure>".join([*cards, ""])}</div>'
