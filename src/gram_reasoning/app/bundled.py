@@ -45,7 +45,7 @@ def choices() -> list[Choice]:
         kind = TASKS[task.kind]
         if issubclass(kind, Text | Generation):
             sizes = _sizes(task)
-            label = _label(TITLES.get(task.kind, task.kind), task, sizes)
+            label = _label(TITLES.get(kind.name, kind.name), task, sizes)
             found.append(Choice(folder.name, label, sizes, issubclass(kind, Generation)))
     return sorted(found, key=lambda choice: (choice.label, choice.sizes.start))
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.themes import Base
 
 from gram_reasoning.app import bundled, editor, visits
 from gram_reasoning.app.run import SEEDS, TOGETHER, Limits
@@ -17,7 +18,7 @@ INTRO = """# gram
 A small network thinks about a puzzle many times over, by sampling. Each *trajectory* ends in an answer; an answer that
 many trajectories give has many votes. The rules check every answer. [How it works](https://arxiv.org/abs/2605.19376)
 """
-THEME = gr.themes.Base(
+THEME = Base(
     font=["system-ui", "-apple-system", "Segoe UI", "DejaVu Sans", "sans-serif"],
     font_mono=["ui-monospace", "Consolas", "DejaVu Sans Mono", "monospace"],
 )

@@ -61,9 +61,8 @@ def answers(drawer: Drawer, state: State) -> str:
 
 
 def _card(drawer: Drawer, one: Found) -> str:
-    votes = _count(one.votes, "vote")
-    title = escape(drawer.text(one.tokens))
-    return f'<figure class="card" title="{title}">{drawer.draw(one.tokens)}<figcaption>{votes}{_mark(one.verified)}</figcaption></figure>'
+    caption = f"<figcaption>{_count(one.votes, 'vote')}{_mark(one.verified)}</figcaption>"
+    return f'<figure class="card" title="{escape(drawer.text(one.tokens))}">{drawer.draw(one.tokens)}{caption}</figure>'
 
 
 def _mark(right: bool | None) -> str:
