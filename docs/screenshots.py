@@ -72,7 +72,9 @@ def take(browser: Any) -> None:
     choose(page, "Mazes", MAZE)
     solve(page)
     shot(page, "app-maze")
-    phone = browser.new_context(viewport={"width": 375, "height": 780}, device_scale_factor=2, is_mobile=True).new_page()
+    phone = browser.new_context(
+        viewport={"width": 375, "height": 780}, device_scale_factor=2, is_mobile=True
+    ).new_page()
     phone.set_default_timeout(200_000)
     phone.goto(ADDRESS)
     phone.wait_for_selector("#board [data-i]")

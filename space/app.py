@@ -4,4 +4,22 @@ import sys
 
 from gram_reasoning.cli import main
 
-sys.exit(main("app --host 0.0.0.0 --port 7860 --samples 128 --steps 48 --together 2 --queue 32".split()))
+sys.exit(
+    main(
+        [
+            "app",
+            "--host",
+            "0.0.0.0",
+            "--port",
+            "7860",
+            "--samples",
+            "128",
+            "--steps",
+            "48",
+            "--together",
+            "2",
+            "--queue",
+            "32",
+        ]
+    )
+)

@@ -13,7 +13,19 @@ from gram_reasoning.build import MODELS
 from gram_reasoning.models.configs import MODEL_KINDS
 
 ROOT = Path(gram_reasoning.__file__).parent
-TOP = {"training", "inference", "evaluation", "analysis", "recipes", "build", "api", "studies", "app", "cli", "__main__"}
+TOP = {
+    "training",
+    "inference",
+    "evaluation",
+    "analysis",
+    "recipes",
+    "build",
+    "api",
+    "studies",
+    "app",
+    "cli",
+    "__main__",
+}
 ONLY = {
     "errors": set(),
     "noise": set(),
