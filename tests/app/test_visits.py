@@ -151,5 +151,6 @@ def test_the_space_is_whole():
     assert "app_file: app.py\n" in front
     assert "https://arxiv.org/abs/2605.19376" in front
     assert "gram-reasoning[app]" in (folder / "requirements.txt").read_text()
-    [arguments] = re.findall(r'main\("app (.*)"\.split\(\)\)', (folder / "app.py").read_text())
-    app.parse(app.AppOptions, arguments.split(), "gram app", "")
+    given = re.findall(r'"(--\w+)", "([\w.]+)"', (folder / "app.py").read_text())
+    assert ("--host", "0.0.0.0") in given
+    app.parse(app.AppOptions, [word for pair in given for word in pair], "gram app", "")

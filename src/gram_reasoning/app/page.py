@@ -95,7 +95,7 @@ def _solve(answers: Visits, solving: list[bundled.Choice], limits: Limits) -> No
     side.input(answers.clear, [task, side], puzzle, **AT_ONCE)
     new.click(answers.example, [task, side], puzzle, **AT_ONCE)
     wipe.click(answers.clear, [task, side], puzzle, **AT_ONCE)
-    written.input(answers.looked, [task, written], puzzle, trigger_mode="always_last", **AT_ONCE)
+    written.change(answers.looked, [task, written, squares], puzzle[1:], trigger_mode="always_last", **AT_ONCE)
     squares.input(None, squares, written, js="(rows) => rows", **AT_ONCE)
     running = go.click(
         answers.solve,

@@ -90,12 +90,13 @@ class Visits:
         """A puzzle drawn anew: its text, its board, its picture, no message."""
         task = self._of_size(name, size)
         text = None if task is None else example(task, random.Random())
-        return self.looked(name, text or "")
+        return text or "", *self.looked(name, text or "")
 
     def clear(self, name: str, size: int | None) -> tuple[Any, ...]:
         """An empty board of a size, or no text."""
         task = self._of_size(name, size)
-        return self.looked(name, "" if task is None or size is None else blank(task.name, size))
+        text = "" if task is None or size is None else blank(task.name, size)
+        return text, *self.looked(name, text)
 
     def _of_size(self, name: str, size: int | None) -> Text | None:
         task = self.solver(name, generates=False).task
@@ -105,16 +106,17 @@ class Visits:
             return task.of_size(size or 0)
         return task if isinstance(task, Text) else None
 
-    def looked(self, name: str, text: str) -> tuple[Any, ...]:
-        """A puzzle as text, on its board or as a picture, and what is wrong with it."""
+    def looked(self, name: str, text: str, there: str | None = None) -> tuple[Any, ...]:
+        """A puzzle on its board, unless it is `there`, or as a picture; and what is wrong with it."""
         task = self.solver(name, generates=False).task
         try:
             drawer = _drawer(self.read(name, text)[1])
         except UserError as error:
-            return text, gr.skip(), gr.skip(), shown.message(error)
+            return gr.skip(), gr.skip(), shown.message(error)
         rows = drawer.rows()
         picture = "" if rows else drawer.draw(drawer.given)
-        return text, gr.update(**board_shown(task.name, rows)), gr.update(value=picture, visible=not rows), ""
+        board = gr.skip() if rows and rows == there else gr.update(**board_shown(task.name, rows))
+        return board, gr.update(value=picture, visible=not rows), ""
 
     # -- answers -----------------------------------------------------------------------------------------------
 
