@@ -39,8 +39,9 @@ def choose(page: Any, label: str, text: str) -> None:
 
 def solve(page: Any) -> None:
     """Press Solve and wait for the last answer."""
+    page.evaluate("() => document.querySelectorAll('[data-done]').forEach((p) => { p.dataset.old = '' })")
     page.click("#solve")
-    page.wait_for_selector('#standing [data-done="true"], #message .error')
+    page.wait_for_selector('[data-done="true"]:not([data-old])')
 
 
 def shot(page: Any, name: str) -> None:
@@ -60,8 +61,7 @@ def take(browser: Any) -> None:
     choose(page, "7x7", BOARD)
     solve(page)
     shot(page, "app-queens")
-    page.fill("#at input[type=number]", "2")
-    page.press("#at input[type=number]", "Enter")
+    page.locator("#at input[type=range]").fill("2")
     page.wait_for_function("() => document.querySelector('#film').innerText.includes(': step 2')")
     page.locator("#film").scroll_into_view_if_needed()
     page.screenshot(path=HERE / "app-steps.png", clip=_around(page, "#at", "#film"), full_page=True)

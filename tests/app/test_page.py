@@ -50,7 +50,9 @@ def visit(page: Any, served: Served) -> None:
 
 
 def choose(page: Any, name: str) -> None:
-    """Choose a task and wait until its example stands there."""
+    """Choose a task, if it is another one, and wait until its example stands there."""
+    if page.input_value("#task input") == label_of(name):
+        return
     before = page.input_value("#text textarea")
     page.click("#task input")
     page.get_by_role("option", name=label_of(name), exact=True).click()
@@ -61,11 +63,23 @@ def choose(page: Any, name: str) -> None:
 
 def solve(page: Any) -> list[tuple[str, bool]]:
     """Press Solve; returns the answers on the page as text, and whether each is marked as verified."""
-    page.click("#solve")
-    page.wait_for_selector('#standing [data-done="true"], #message .error')
+    press(page, "#solve")
     assert page.query_selector("#message .error") is None, page.inner_text("#message")
     cards = page.query_selector_all("#answers .card")
     return [(card.get_attribute("title"), card.query_selector(".right") is not None) for card in cards]
+
+
+def press(page: Any, button: str) -> None:
+    """Press a button and wait for the last word of that run, not of the one before."""
+    page.evaluate("() => document.querySelectorAll('[data-done], .error').forEach((p) => { p.dataset.old = '' })")
+    page.click(button)
+    page.wait_for_selector('[data-done="true"]:not([data-old]), .error:not([data-old])')
+
+
+def set_step(page: Any, slider: str, film: str) -> None:
+    """Drag a slider to the first step and wait for what stands there."""
+    page.locator(f"{slider} input[type=range]").fill("1")
+    page.wait_for_function("film => document.querySelector(film).innerText.includes(': step 1')", arg=film)
 
 
 def write(page: Any, text: str) -> None:
@@ -74,8 +88,7 @@ def write(page: Any, text: str) -> None:
 
 @pytest.mark.parametrize("name", [choice.name for choice in SOLVING])
 def test_the_main_path_of_a_task(name: str, page: Any):
-    if page.input_value("#task input") != label_of(name):
-        choose(page, name)
+    choose(page, name)
     text = page.input_value("#text textarea")
     page.click("#example")
     page.wait_for_function("old => document.querySelector('#text textarea').value !== old", arg=text)
@@ -90,21 +103,19 @@ def test_the_main_path_of_a_task(name: str, page: Any):
 
 
 def test_trajectories_are_shown_step_by_step(page: Any):
-    choose(page, "nqueens7") if page.input_value("#task input") != label_of("nqueens7") else None
+    choose(page, "nqueens7")
     write(page, BOARD)
     page.wait_for_selector('#board [data-i="18"][data-s="Q"]')
     solve(page)
     last = page.inner_html("#film")
     assert "ended at step" in last
-    page.fill("#at input[type=number]", "1")
-    page.press("#at input[type=number]", "Enter")
-    page.wait_for_function("last => document.querySelector('#film').innerText.includes(': step 1')", arg=last)
+    set_step(page, "#at", "#film")
     assert page.inner_html("#film") != last
     assert len(page.query_selector_all("#film .card")) == 6
 
 
 def test_a_board_is_edited_by_click_and_by_key(page: Any):
-    choose(page, "nqueens7") if page.input_value("#task input") != label_of("nqueens7") else None
+    choose(page, "nqueens7")
     page.click("#clear")
     page.wait_for_function("() => !document.querySelector('#text textarea').value.includes('Q')")
 
@@ -143,10 +154,9 @@ def test_a_maze_is_painted_and_holds_one_start(page: Any):
     ],
 )
 def test_bad_input_gets_the_line_of_the_command(name: str, wrong: str, page: Any, capsys: pytest.CaptureFixture[str]):
-    choose(page, name) if page.input_value("#task input") != label_of(name) else None
+    choose(page, name)
     write(page, wrong)
-    page.click("#solve")
-    page.wait_for_selector("#message .error")
+    press(page, "#solve")
     shown = page.inner_text("#message .error")
     main(["solve", "--checkpoint", name, wrong])
     said = capsys.readouterr().err.strip()
@@ -174,8 +184,7 @@ def test_a_narrow_screen_scrolls_down_alone(served: Served, chromium: Any):
         choose(page, name)
         assert width() <= 375, name
     page.get_by_role("tab", name="Generate").click()
-    page.click("#generate")
-    page.wait_for_selector('#standing2 [data-done="true"]')
+    press(page, "#generate")
     assert width() <= 375
     assert page.strange == page.faults == []
     context.close()
@@ -186,15 +195,11 @@ def test_answers_are_generated_and_form_step_by_step(name: str, page: Any):
     page.get_by_role("tab", name="Generate").click()
     page.click("#what input")
     page.get_by_role("option", name=re.compile("Sudoku boards" if name == "boards" else "Digits")).click()
-    page.click("#generate")
-    page.wait_for_selector('#standing2 [data-done="false"]')
-    page.wait_for_selector('#standing2 [data-done="true"]')
+    press(page, "#generate")
     last = page.inner_html("#film2")
     assert len(page.query_selector_all("#film2 .card")) == 6
     assert (name == "digits") == ("data:image/png" in last)
-    page.fill("#at2 input[type=number]", "1")
-    page.press("#at2 input[type=number]", "Enter")
-    page.wait_for_function("() => document.querySelector('#film2').innerText.includes(': step 1')")
+    set_step(page, "#at2", "#film2")
     assert page.strange == page.faults == []
     page.get_by_role("tab", name="Solve").click()
 
@@ -283,13 +288,13 @@ def test_limits_hold_for_whoever_calls(samples: float, steps: float, seed: float
 
 
 def test_the_first_answer_comes_soon(page: Any, capsys: pytest.CaptureFixture[str]):
-    choose(page, "nqueens7") if page.input_value("#task input") != label_of("nqueens7") else None
+    choose(page, "nqueens7")
     write(page, BOARD)
     busy = max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
-    page.click("#solve")
+    page.evaluate("() => document.querySelectorAll('#answers .right').forEach((mark) => { mark.dataset.old = '' })")
     start = time.perf_counter()
-    page.wait_for_selector('#standing [data-done="false"]')
-    page.wait_for_selector("#answers .right")
+    page.click("#solve")
+    page.wait_for_selector("#answers .right:not([data-old])")
     seconds = time.perf_counter() - start
     with capsys.disabled():
         print(f"\nfirst verified board {seconds:.2f} s after the click (load {busy:.1f} a core)")

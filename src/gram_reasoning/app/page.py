@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 from gradio.themes import Base
 
-from gram_reasoning.app import bundled, editor, visits
+from gram_reasoning.app import bundled, editor, shown, visits
 from gram_reasoning.app.run import SEEDS, TOGETHER, Limits
 from gram_reasoning.app.visits import FORMING, LONGEST, Visits
 from gram_reasoning.errors import UserError
@@ -97,6 +97,7 @@ def _solve(answers: Visits, solving: list[bundled.Choice], limits: Limits) -> No
     wipe.click(answers.clear, [task, side], puzzle, **AT_ONCE)
     written.change(answers.looked, [task, written, squares], puzzle[1:], trigger_mode="always_last", **AT_ONCE)
     squares.input(None, squares, written, js="(rows) => rows", **AT_ONCE)
+    go.click(None, None, standing, js=f"() => {shown.BEGUN!r}", **AT_ONCE)  # at once, before the server says so
     running = go.click(
         answers.solve,
         [task, written, many, deep, seed],
