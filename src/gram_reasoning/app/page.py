@@ -1,5 +1,6 @@
 """The page: what stands where, and which handler of visits.py answers which click."""
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -139,26 +140,30 @@ def serve(blocks: gr.Blocks, host: str, port: int) -> str:
     Raises:
         UserError: the port is taken, or the host is none of this machine.
     """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        _, address, _ = blocks.launch(
-            server_name=host,
-            server_port=port,
-            prevent_thread_lock=True,
-            quiet=True,
-            share=False,
-            ssr_mode=False,
-            pwa=False,
-            mcp_server=False,
-            enable_monitoring=False,
-            run_history=False,
-            footer_links=[],
-            allowed_paths=[],
-            blocked_paths=[Path(__file__).anchor],  # every file there is
-            max_file_size=1,  # nothing is uploaded
-            state_session_capacity=500,
-            theme=THEME,
-            css_paths=CSS,
-        )
+        socket.create_server((host, port), family=family).close()
     except OSError as error:
-        raise UserError(f"--port {port}: cannot be served at {host} ({error}), expected a free port") from error
+        raise UserError(
+            f"--port {port}: cannot be served at {host} ({error.strerror}), expected a free port"
+        ) from error
+    _, address, _ = blocks.launch(
+        server_name=host,
+        server_port=port,
+        prevent_thread_lock=True,
+        quiet=True,
+        share=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        run_history=False,
+        footer_links=[],
+        allowed_paths=[],
+        blocked_paths=[Path(__file__).anchor],  # every file there is
+        max_file_size=1,  # nothing is uploaded
+        state_session_capacity=500,
+        theme=THEME,
+        css_paths=CSS,
+    )
     return address
