@@ -20,10 +20,7 @@ CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 BOARD = "......./......./....Q../......./......./......./......."
 GRAPH = "1 2\n1 3\n2 3\n2 4\n3 5\n4 5\n4 6\n5 6\n6 7\n1 7"
-MAZE = (
-    "S....#....../.##.#.##.#../....#..#.#../.##...#..#../..#.#.##.##./#...#......./"
-    "..#.#.##.#.#/.##...#..#../....#..#.#../.##.#.##.#../....#......./.##....#.#.G"
-)
+MAZE = "......#G.#/.#.#..#..#/..###...../.#..#...#./..#...##../.#....#.../.###..#..#/...##S###./##.##...#./#.#....#.."
 
 
 def choose(page: Any, label: str, text: str) -> None:
@@ -80,6 +77,7 @@ def take(browser: Any) -> None:
     phone.wait_for_selector("#board [data-i]")
     phone.fill("#text textarea", BOARD)
     phone.wait_for_timeout(1500)
+    phone.evaluate("() => window.scrollTo(0, 0)")
     phone.screenshot(path=HERE / "app-phone.png")
     print(HERE / "app-phone.png")
 

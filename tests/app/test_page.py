@@ -244,7 +244,7 @@ def test_the_page_listens_to_this_machine_alone(served: Served):
 def client(served: Served) -> Callable[[], Any]:
     from gradio_client import Client
 
-    return lambda: Client(served.address, verbose=False, analytics_enabled=False)
+    return lambda: Client(served.address, verbose=False, analytics_enabled=False, httpx_kwargs={"timeout": 300})
 
 
 def test_twenty_visitors_at_once(client: Callable[[], Any], capsys: pytest.CaptureFixture[str]):

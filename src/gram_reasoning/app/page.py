@@ -64,7 +64,7 @@ def _solve(answers: Visits, solving: list[bundled.Choice], limits: Limits) -> No
             task = gr.Dropdown(
                 [(one.label, one.name) for one in solving], value=first.name, label="Task", elem_id="task"
             )
-            side = gr.Dropdown(**size, label="Size", elem_id="size", interactive=True)
+            side = gr.Dropdown(**size, label="Size of a new puzzle", elem_id="size", interactive=True)
             squares = editor.board(board)
             drawn = gr.HTML(**picture, elem_id="picture")
             with gr.Row():

@@ -7,8 +7,8 @@ from html import escape
 from gram_reasoning.app.drawing import Drawer
 from gram_reasoning.app.run import Found, State
 
-CARDS = 24
-"""Answers that are drawn."""
+CARDS, WRONG = 24, 6
+"""Answers that are drawn, and of these such as break a rule."""
 
 
 def message(error: Exception | None) -> str:
@@ -34,7 +34,7 @@ def standing(state: State, known: int | None, limit: int | None, done: bool) -> 
         f"{sum(one.votes for one in solutions)} of {state.ended} answers valid",
         *([] if done else [f"{state.samples - state.ended} trajectories still run"]),
         _count(state.spent, "step"),
-        f"by estimate {100 * state.complete:.0f}% complete",
+        f"by estimate {100 * state.complete:.0f}% of what the model has to give",
     ]
     return status(" · ".join(parts), done)
 
@@ -54,7 +54,8 @@ def _count(number: int, thing: str) -> str:
 def answers(drawer: Drawer, state: State) -> str:
     """A card for each distinct answer: those that the rules hold first, then by votes."""
     ranked = sorted(state.found, key=lambda one: (not one.verified, -one.votes))
-    cards = [_card(drawer, one) for one in ranked[:CARDS]]
+    right = sum(one.verified is True for one in ranked)
+    cards = [_card(drawer, one) for one in ranked[: min(CARDS, right + WRONG)]]
     rest = len(ranked) - len(cards)
     more = f'<p class="more">and {_count(rest, "more answer")}</p>' if rest else ""
     return f'<div class="cards">{"".join(cards)}</div>{more}'
