@@ -11,6 +11,7 @@ from gram_reasoning.cli import main
 from gram_reasoning.recipes import get_recipe
 from gram_reasoning.tasks.text import Text
 from oracles.nqueens import completions, is_solution
+from wheel_check import INPUTS, lines_of
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -36,6 +37,27 @@ def test_every_example_is_solved_and_held_out(name: str, capsys: pytest.CaptureF
         assert all(is_solution(board(answer), board(item["input"])) for answer in found)
         several += len(found) > 1
     assert several >= 2, "the model finds several solutions of one board"
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_an_input_of_each_task_is_solved(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Found by task and size; all are verified by the rules, and no more of them than exist."""
+    file = tmp_path / "input.txt"
+    file.write_text(lines_of(name))
+    assert main(["solve", str(file), "--json", "-", "--samples", "8"]) == 0
+    item = json.loads(capsys.readouterr().out)
+    found = [answer for answer in item["answers"] if answer["verified"]]
+    assert 1 <= len(found) <= item["known_solutions"]
+
+
+def test_a_board_that_no_model_takes_is_refused(capsys: pytest.CaptureFixture[str]):
+    assert main(["solve", "/".join(["." * 11] * 11)]) == 2
+    assert "a size of 11, expected 4 to 10" in capsys.readouterr().err
+
+
+def test_boards_are_generated(capsys: pytest.CaptureFixture[str]):
+    assert main(["generate", "--count", "20", "--compact"]) == 0
+    assert "not valid" not in capsys.readouterr().out
 
 
 def test_config_is_the_pocket_recipe():

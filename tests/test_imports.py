@@ -34,7 +34,7 @@ ONLY = {
     "processes": {"errors"},
     "config": {"errors", "tasks.configs", "models.configs"},
     "tasks.configs": {"errors"},
-    "models.configs": {"errors"},
+    "models.configs": {"models.configs", "errors"},
     "storage": {"storage", "errors", "__version__"},
     "nn": {"nn"},
     "recipes": {"recipes", "config", "tasks.configs", "models.configs", "errors"},

@@ -25,6 +25,7 @@ from helpers import after_step, metrics_of, same, weights_of
 SOURCE = Path(__file__).parents[1] / "examples" / "own_models.py"
 NAMES = ("own-recurrent", "own-perceptron")
 SEQUENCE = ("nqueens7-ar-pocket", "nqueens7-mdlm-pocket")
+GENERATORS = ("sudoku4-boards-d3pm-uniform-pocket", "nqueens7-looped-flow-pocket", "mnist-vae-pocket")
 BOARD = "......./......./....Q../......./......./......./......."
 
 
@@ -52,7 +53,7 @@ def trainer(name: str, run: Path, **train: object) -> Trainer:
     return Trainer(recipe, task, build_model(recipe, task), run, say=lambda line: None)
 
 
-@pytest.mark.parametrize("name", NAMES + SEQUENCE)
+@pytest.mark.parametrize("name", NAMES + SEQUENCE + GENERATORS)
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(name: str, tmp_path: Path):
     whole, first = trainer(name, tmp_path / "whole"), trainer(name, tmp_path / "parts")
     assert whole.fit() == "finished"

@@ -157,7 +157,8 @@ def test_torchrun_with_two_processes_is_one_process(one: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "name", ["trm", *(pytest.param(name, marks=pytest.mark.slow) for name in ("direct", "looped", "hrm"))]
+    "name",
+    ["trm", *(pytest.param(name, marks=pytest.mark.slow) for name in ("direct", "looped", "hrm", "looped-flow"))],
 )
 def test_two_processes_train_a_rival_as_one(name: str, tmp_path: Path):
     command = ["train", f"nqueens7-{name}-pocket-debug", *COMMAND[2:]]
@@ -182,7 +183,10 @@ def test_two_processes_learn_the_identities_that_one_learns(tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["nqueens7-ar-pocket-debug", "nqueens7-mdlm-pocket-debug"])
+@pytest.mark.parametrize(
+    "recipe",
+    ["nqueens7-ar-pocket-debug", "nqueens7-mdlm-pocket-debug", "sudoku4-boards-d3pm-uniform-pocket-debug"],
+)
 def test_two_processes_train_and_evaluate_any_model_as_one(recipe: str, tmp_path: Path):
     command = ["train", recipe, *COMMAND[2:]]
     assert main([*command, "--out", str(tmp_path / "one")]) == 0

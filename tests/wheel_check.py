@@ -32,6 +32,11 @@ SECONDS = 5.0
 """Most that a cold `gram solve` may take."""
 
 
+def lines_of(name: str) -> str:
+    """An input over several lines, as it stands in a file."""
+    return INPUTS[name].replace("/", "\n") + "\n"
+
+
 def run(*command: object, cwd: Path) -> str:
     done = subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1) or "Traceback" in done.stderr:
@@ -95,18 +100,17 @@ def main() -> None:
         print(run(gram, "--version", cwd=home).strip())
         where = run(python, "-c", "import gram_reasoning; print(gram_reasoning.__file__)", cwd=home).strip()
         check(where.startswith(str(folder)), "the installed package is the one that runs")
-        for name, text in INPUTS.items():
-            (home / "input.txt").write_text(text.replace("/", "\n") if name != "sudoku 9" else text)
+        for name in INPUTS:
+            (home / "input.txt").write_text(lines_of(name))
             start = time.perf_counter()
             item = json.loads(run(gram, "solve", "input.txt", "--json", "-", cwd=home))
             took = time.perf_counter() - start
             found = sum(answer["verified"] for answer in item["answers"])
             check(found > 0, f"{name}: solved in {took:.1f} s, {found} of {item['known_solutions']} solutions")
             check(took < SECONDS, f"in less than {SECONDS:.0f} s")
-        for name in ("boards", "digits"):
-            start = time.perf_counter()
-            printed = run(gram, "generate", "--task", name, "--count", "4", cwd=home)
-            check(len(printed) > 100, f"{name} are generated in {time.perf_counter() - start:.1f} s")
+        start = time.perf_counter()
+        printed = run(gram, "generate", "--count", "4", cwd=home)
+        check("not valid" not in printed, f"boards are generated in {time.perf_counter() - start:.1f} s")
         printed = run(gram, "recipes", cwd=home)
         check("nqueens8" in printed, "recipes are listed")
         run(gram, "train", "nqueens7-pocket-debug", "--out", "run", "--threads", "1", cwd=home)

@@ -19,7 +19,7 @@ from gram_reasoning.config import Recipe
 from gram_reasoning.errors import UserError, check
 from gram_reasoning.evaluation.card import model_card
 from gram_reasoning.inference.pool import HaltBy
-from gram_reasoning.inference.sampler import Decode, SamplerConfig
+from gram_reasoning.inference.sampler import Decode, FlowBy, SamplerConfig
 from gram_reasoning.inference.select import Rule
 from gram_reasoning.inference.set_config import Choose, Explore, Score, SetConfig
 from gram_reasoning.inference.solve import Answer, Solved, solve, solve_sets
@@ -75,6 +75,7 @@ class Solver:
         draw_tokens: bool = False,
         temperature: float | None = None,
         decode: Decode | None = None,
+        flow: FlowBy | None = None,
         precision: Precision = "fp32",
         select: Rule = "majority",
         chunk: int = 512,
@@ -93,6 +94,7 @@ class Solver:
             draw_tokens=draw_tokens,
             temperature=temperature,
             decode=decode,
+            flow=flow,
             precision=precision,
             select=select,
             chunk=chunk,
@@ -114,6 +116,7 @@ class Solver:
         draw_tokens: bool = False,
         temperature: float | None = None,
         decode: Decode | None = None,
+        flow: FlowBy | None = None,
         precision: Precision = "fp32",
         select: Rule = "majority",
         chunk: int = 512,
@@ -135,6 +138,7 @@ class Solver:
             draw_tokens: draw each token by the decoder's probabilities, in place of the most probable.
             temperature: of drawn tokens, for a model that draws them; the default is 1.
             decode: "ancestral", "greedy" or "beam", for a model that draws one token after the other.
+            flow: "ode" or "sde", how a flow goes from noise to an answer; the default is the recipe's.
             precision: of matrix products, "fp32" or "bf16", which is several times faster on most devices.
             select: order of the answers: "majority", "lprm", "first" or "halt".
             chunk: trajectories at once: bounds the memory.
@@ -146,7 +150,8 @@ class Solver:
         chosen = {"halt_by": (halt_by, HaltBy), "precision": (precision, Precision), "select": (select, Rule)}
         for name, (value, kinds) in chosen.items():
             check(value in get_args(kinds), name, value, f"one of {', '.join(get_args(kinds))}")
-        check(decode in (None, *get_args(Decode)), "decode", decode, f"one of {', '.join(get_args(Decode))}")
+        for name, value, kinds in (("decode", decode, Decode), ("flow", flow, FlowBy)):
+            check(value in (None, *get_args(kinds)), name, value, f"one of {', '.join(get_args(kinds))}")
         check(0 <= halt_at <= 1, "halt_at", halt_at, "a probability from 0 to 1")
         for name, value, default in (("halt_by", halt_by, "confidence"), ("halt_at", halt_at, 0.95)):
             check(halting or value == default, name, value, "halting=True beside it")
@@ -165,6 +170,7 @@ class Solver:
             draw_tokens=draw_tokens,
             temperature=temperature,
             decode=decode,
+            flow=flow,
             precision=precision,
         )
         for task, inputs, done in self._groups(puzzles, "solve"):

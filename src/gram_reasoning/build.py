@@ -12,12 +12,15 @@ from gram_reasoning.errors import UserError, check
 from gram_reasoning.models.autoregressive import Autoregressive
 from gram_reasoning.models.base import Model
 from gram_reasoning.models.configs import MODEL_KINDS, ModelConfig
+from gram_reasoning.models.d3pm import DiscreteDiffusion
 from gram_reasoning.models.direct import OnePass
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.models.hrm import TwoTimescales
 from gram_reasoning.models.looped import LoopedTransformer
+from gram_reasoning.models.looped_flow import LoopedFlow
 from gram_reasoning.models.mdlm import MaskedDiffusion
 from gram_reasoning.models.trm import TinyRecursion
+from gram_reasoning.models.vae import Variational
 from gram_reasoning.storage import checkpoint
 from gram_reasoning.storage.hub import BUNDLED, find_model
 from gram_reasoning.tasks.arc import Arc
@@ -43,8 +46,11 @@ MODELS: dict[str, type[Model]] = {
     "looped": LoopedTransformer,
     "hrm": TwoTimescales,
     "trm": TinyRecursion,
+    "looped-flow": LoopedFlow,
     "ar": Autoregressive,
     "mdlm": MaskedDiffusion,
+    "d3pm": DiscreteDiffusion,
+    "vae": Variational,
 }
 """Every kind of model and its class, by the kind of its config."""
 

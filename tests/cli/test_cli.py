@@ -438,7 +438,9 @@ def test_train_solve_and_resume(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "finished at step 6 of 6" in capsys.readouterr().out
     assert "add --resume" in fails(capsys, *command)
     assert main([*command, "--resume"]) == 0
-    assert "the run has train.steps 6, the options give 9" in fails(capsys, *command, "--resume", "--train.steps", "9")
+    assert "the run has train.clip 1.0, the options give 9.0" in fails(
+        capsys, *command, "--resume", "--train.clip", "9"
+    )
     assert len(oracle.completions(board(HOPELESS))) == 0
     assert main(["solve", HOPELESS, "--checkpoint", str(run)]) == 1
     assert "no solution exists" in capsys.readouterr().out

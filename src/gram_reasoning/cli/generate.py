@@ -31,8 +31,8 @@ class GenerateOptions(SamplingOptions):
 
     checkpoint: str | None = None
     """A run or a model folder, of a task that generates; the default is the model of the package for --task."""
-    task: Literal["boards", "digits"] = "boards"
-    """What to generate by a model of the package: full 9x9 Sudoku boards, or images of digits."""
+    task: Literal["boards"] = "boards"
+    """What to generate by a model of the package: full 4x4 Sudoku boards."""
     count: int = 10
     """How many, valid or not."""
     puzzles: bool = False
@@ -49,9 +49,7 @@ class GenerateOptions(SamplingOptions):
 
 def run(arguments: list[str]) -> int:
     """Run `gram generate` with these arguments; returns the exit code."""
-    options = parse(
-        GenerateOptions, arguments, "gram generate", "gram generate --task digits --count 20 --picture digits.png"
-    )
+    options = parse(GenerateOptions, arguments, "gram generate", "gram generate --count 20 --picture boards.png")
     in_range("count", options.count, 1, MOST)
     can_write(options.json)
     for picture in (options.picture, options.forming):

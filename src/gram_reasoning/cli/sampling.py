@@ -33,6 +33,8 @@ class SamplingOptions:
     decode: Literal["ancestral", "greedy", "beam"] | None = None
     """How a model from left to right (AR) takes its tokens: by chance (the default), always the likeliest, or by a
     stochastic beam search, whose samples of an input never repeat."""
+    flow: Literal["ode", "sde"] | None = None
+    """How a model that goes from noise to an answer (Looped Flows) does it: without fresh noise, or with it."""
     chunk: int = 512
     """Trajectories at once: bounds the memory."""
     seed: int = 0
@@ -111,6 +113,6 @@ def sampler_config(
     for name in ("halt_at", "halt_by"):
         if getattr(options, name) != getattr(SamplingOptions, name) and not options.halting:
             raise UserError(f"--{name.replace('_', '-')}: expected --halting beside it")
-    names = ("steps", "halting", "halt_by", "halt_at", "latent_noise", "temperature", "decode", "chunk", "seed")
+    names = ("steps", "halting", "halt_by", "halt_at", "latent_noise", "temperature", "decode", "flow", "chunk", "seed")
     given = {name: getattr(options, name) for name in names}
     return SamplerConfig.filled(defaults, model, samples=samples, **given, **more)

@@ -23,6 +23,7 @@ from gram_reasoning.trees import Tree
 from gram_reasoning.types import Candidates
 
 Decode = Literal["ancestral", "greedy", "beam"]
+FlowBy = Literal["ode", "sde"]
 LOOK_EVERY = 4
 """Steps after which the host asks a GPU how many trajectories are left; on CPU asking costs nothing."""
 
@@ -56,6 +57,8 @@ class SamplerConfig:
     decode: Decode | None = None
     """How a model that draws one token after the other does it: by chance (None), always the likeliest, or by a
     stochastic beam search, whose samples of an input never repeat."""
+    flow: FlowBy | None = None
+    """How a flow goes from noise to an answer: without fresh noise or with it; None: as its recipe says."""
     precision: Precision = "fp32"
     """Of matrix products; bf16 is several times faster on most devices."""
 
@@ -141,7 +144,7 @@ def sample(
 
 def as_asked(model: Model, config: SamplerConfig) -> Model:
     """The model set to sample as the config says; UserError if it does not heed a setting."""
-    asked = {name: getattr(config, name) for name in ("temperature", "decode")}
+    asked = {name: getattr(config, name) for name in ("temperature", "decode", "flow")}
     asked = {name: value for name, value in asked.items() if value is not None}
     for name, value in asked.items():
         check(name in model.heeds, f"--{name}", value, f"nothing for {type(model).__name__}, which has no such setting")

@@ -1,5 +1,7 @@
 """What several models are trained by: the cross-entropy of tokens, and the registers that a value head is judged on."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,6 +28,11 @@ def stablemax_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 CROSS_ENTROPIES = {"softmax": token_cross_entropy, "stablemax": stablemax_cross_entropy}
 """How logits are judged, by the name in a config."""
+LOG_PROBABILITIES: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": lambda logits: logits.log_softmax(-1),
+    "stablemax": stablemax,
+}
+"""Ln p of every token under them."""
 
 
 def counted(targets: Tensor) -> Tensor:

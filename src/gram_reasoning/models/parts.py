@@ -18,6 +18,7 @@ from gram_reasoning.nn.distributions import DiagonalGaussian
 from gram_reasoning.nn.identity import IdentityTable
 from gram_reasoning.nn.layers import Attention, Block, GridMixer, SequenceMLP, SwiGLU, rotary_table, truncated_normal_
 from gram_reasoning.nn.layouts import PatchLayout, SymbolLayout, TokenLayout
+from gram_reasoning.nn.timed import Modulation, TimedBlock, TimeEmbedding, modulated
 from gram_reasoning.nn.units import UnitsMixer
 from gram_reasoning.types import Shape
 
@@ -129,6 +130,13 @@ class TokenModel(Model):
         return torch.cat([prefix, tokens], dim=1) * math.sqrt(c.hidden_size)
 
 
+def counted_positions(shape: Shape) -> Tensor:
+    """Positions of an answer that count (L,) bool."""
+    counts = torch.zeros(shape.length, dtype=torch.bool)
+    counts[range(shape.length) if shape.counted is None else shape.counted] = True
+    return counts
+
+
 # -- what refines ----------------------------------------------------------------------------------------------
 
 
@@ -148,6 +156,24 @@ class Network(nn.Module):
         for block in self.blocks:
             x = block(x, rotary)
         return x
+
+
+class TimedNetwork(nn.Module):
+    """A stack of blocks that know the time, and a norm that does: (B, S, D), (B,) in [0, 1] -> (B, S, D)."""
+
+    def __init__(self, config: Sizes, shape: Shape, positions: int) -> None:
+        super().__init__()
+        mixer, D = chosen(MIXERS, "token_mixer", config.token_mixer), config.hidden_size
+        self.time = TimeEmbedding(D)
+        mixers = [mixer(config, shape, positions) for _ in range(config.num_layers)]
+        self.blocks = nn.ModuleList(TimedBlock(one, D, config.mlp_size) for one in mixers)
+        self.last = Modulation(D, 2)
+
+    def forward(self, x: Tensor, rotary: Tensor | None, t: Tensor) -> Tensor:
+        time = self.time(t)
+        for block in self.blocks:
+            x = block(x, rotary, time)
+        return modulated(x, *self.last(time))
 
 
 class HierarchicalCore(nn.Module):

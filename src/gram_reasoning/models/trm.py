@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gram_reasoning.models.configs import TrmConfig
 from gram_reasoning.models.two_latents import State, TwoLatents, detached, halting
-from gram_reasoning.trees import where
+from gram_reasoning.trees import Tree, where
 from gram_reasoning.types import Batch, Referee, Shape, StepOutput
 
 
@@ -50,7 +50,7 @@ class TinyRecursion(TwoLatents):
         """The state, and z_0 made of the noise where a trajectory begins."""
         return z if self.config.start == "stored" else where(n == 0, self.initial_state(len(n), noise), z)
 
-    def step(self, context: Tensor, state: State, noise: Tensor, n: Tensor) -> State:
+    def step(self, context: Tensor, state: Tree, noise: Tensor, n: Tensor) -> Tree:
         return self.recursion(self.begun(state, noise, n), context)
 
     # -- training ----------------------------------------------------------------------------------------------
@@ -58,11 +58,15 @@ class TinyRecursion(TwoLatents):
     def loss_weights(self, step: int, total: int) -> dict[str, float]:
         return {"cross_entropy": 1.0, "halt": self.config.halt_weight}
 
-    def forward(self, batch: Batch, carry: State, noise: Tensor, referee: Referee) -> StepOutput:
+    def forward(self, batch: Batch, carry: Tree, noise: Tensor, referee: Referee) -> StepOutput:
         start = self.begun(detached(carry), noise, batch.step)
-        z = self.recursion(start, self.encode(batch.inputs, batch.identity))
+        return self.supervised(batch, start, self.encode(batch.inputs, batch.identity), referee)[1]
+
+    def supervised(self, batch: Batch, start: State, context: Tensor, referee: Referee) -> tuple[State, StepOutput]:
+        """The state after a supervision step from `start`, and what is learnt from it."""
+        z = self.recursion(start, context)
         logits, q_halt = self.decode(z), self.halt_logit(z)
         sure = q_halt.detach() > 0
         losses = {"cross_entropy": self.answer_loss(logits, referee)}
         losses["halt"], metrics = halting(batch, q_halt, referee.reward(logits.argmax(-1)), sure)
-        return StepOutput(losses, metrics, detached(z), sure)
+        return z, StepOutput(losses, metrics, detached(z), sure)

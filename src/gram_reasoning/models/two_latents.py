@@ -15,6 +15,7 @@ from gram_reasoning.models.configs import HrmConfig, TrmConfig
 from gram_reasoning.models.losses import CROSS_ENTROPIES, counted
 from gram_reasoning.models.parts import TokenModel
 from gram_reasoning.nn.layers import Linear
+from gram_reasoning.trees import Tree
 from gram_reasoning.types import Batch, Measured, Referee, Shape
 
 
@@ -49,12 +50,12 @@ class TwoLatents(TokenModel, RecursiveModel):
     def start_shape(self) -> tuple[int, ...]:
         return (2, 1, self.sizes.hidden_size)
 
-    def initial_state(self, rows: int, draws: Tensor | None = None) -> State:
+    def initial_state(self, rows: int, draws: Tensor | None = None) -> Tree:
         high, low = self.initial_latent if draws is None else draws.transpose(0, 1)
         full = (rows, self.positions, self.sizes.hidden_size)
         return State(high.expand(full).contiguous(), low.expand(full).contiguous())
 
-    def step(self, context: Tensor, state: State, noise: Tensor, n: Tensor) -> State:
+    def step(self, context: Tensor, state: Tree, noise: Tensor, n: Tensor) -> Tree:
         del noise, n
         return self.recursion(state, context)
 
@@ -73,7 +74,7 @@ class TwoLatents(TokenModel, RecursiveModel):
 
     # -- training ----------------------------------------------------------------------------------------------
 
-    def initial_carry(self, rows: int) -> State:
+    def initial_carry(self, rows: int) -> Tree:
         return self.initial_state(rows)
 
     def answer_loss(self, logits: Tensor, referee: Referee) -> Tensor:

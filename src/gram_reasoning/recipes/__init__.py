@@ -8,6 +8,7 @@ from dataclasses import replace
 from gram_reasoning.config import Recipe
 from gram_reasoning.errors import UserError
 from gram_reasoning.recipes.arc import RECIPES as ARC
+from gram_reasoning.recipes.generators import RECIPES as GENERATORS
 from gram_reasoning.recipes.graph_coloring import RECIPES as GRAPH_COLORING
 from gram_reasoning.recipes.maze import RECIPES as MAZE
 from gram_reasoning.recipes.mnist import RECIPES as MNIST
@@ -51,7 +52,7 @@ def add(recipe: Recipe) -> None:
         RECIPES[one.name] = one
 
 
-for _build in (*NQUEENS, *GRAPH_COLORING, *SUDOKU, *MAZE, *MNIST, *ARC, *RIVALS, *SEQUENCE):
+for _build in (*NQUEENS, *GRAPH_COLORING, *SUDOKU, *MAZE, *MNIST, *ARC, *RIVALS, *SEQUENCE, *GENERATORS):
     add(_build())
 
 

@@ -9,7 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 from gram_reasoning.config import EvalConfig, Recipe
-from gram_reasoning.models.configs import DirectConfig, HrmConfig, LoopedConfig, ModelConfig, TrmConfig
+from gram_reasoning.models.configs import (
+    DirectConfig,
+    HrmConfig,
+    LoopedConfig,
+    LoopedFlowConfig,
+    ModelConfig,
+    TrmConfig,
+)
 from gram_reasoning.recipes.nqueens import nqueens7_pocket, nqueens8
 from gram_reasoning.recipes.sudoku import sudoku9, sudoku_extreme
 
@@ -51,9 +58,23 @@ POCKET: dict[str, tuple[str, ModelConfig, dict[str, Any]]] = {
 }
 
 
+FLOW = LoopedFlowConfig(
+    **SMALL, low_steps=2, transitions=2, supervision_steps=6, sampling_steps=24, cross_entropy="softmax"
+)
+"""Looped Flows of that size."""
+
+
 def pocket(base: Recipe, called: str, board: str, name: str) -> Recipe:
     what, model, train = POCKET[name]
     return rival(base, called, f"{board} by {what}: minutes on one CPU core.", model, **train)
+
+
+def flow_pocket() -> Recipe:
+    """Looped Flows on 7x7."""
+    base = nqueens7_pocket()
+    told = "7x7 by Looped Flows: minutes on one CPU core."
+    settings: dict[str, Any] = {"steps": 1500, "eval_every": 500}
+    return rival(base, "nqueens7-looped-flow-pocket", told, FLOW, base.evaluation.samples, **settings)
 
 
 # -- the paper's size --------------------------------------------------------------------------------------------------
@@ -117,6 +138,13 @@ def system(base: Recipe, board: str, name: str, what: str, model: ModelConfig) -
     return priced(rival(base, f"{base.name}-{name}", f"{board}: {what}.", model, accumulation=parts))
 
 
+def flow() -> Recipe:
+    """Looped Flows on 8x8: batch, rates and average as published."""
+    base = nqueens8()
+    told, model = "8x8: Looped Flows (7.6M).", LoopedFlowConfig(low_steps=4)
+    return priced(rival(base, "nqueens8-looped-flow", told, model, base.evaluation.samples, ema=0.999))
+
+
 def ablation(base: Recipe, name: str) -> Recipe:
     """One row of Table 3, or of the grid that its rows are part of."""
     what, changes = ABLATIONS[name]
@@ -151,6 +179,7 @@ MINUTES: dict[str, str] = {
     "nqueens8-looped": "193",
     "nqueens8-hrm": "129",
     "nqueens8-trm": "101",
+    "nqueens8-looped-flow": "101",
     "nqueens8-flat": "61",
     "nqueens8-once": "161",
     "nqueens8-flat-once": "161",
@@ -187,6 +216,8 @@ RECIPES: tuple[Callable[[], Recipe], ...] = tuple(
     for recipe in (
         *(pocket(nqueens7_pocket(), f"nqueens7-{name}-pocket", "7x7", name) for name in POCKET),
         *(pocket(sudoku9(), f"sudoku9-{name}", "9x9 Sudoku with at most 20 blanks", name) for name in POCKET),
+        flow_pocket(),
+        flow(),
         *of_paper(nqueens8, "8x8", PAPER),
         *of_paper(sudoku_extreme, "Sudoku-Extreme", ON_SUDOKU),
     )
