@@ -47,6 +47,13 @@ def test_an_example_is_a_puzzle_with_a_solution(name: str, size: int | None, vis
         assert known >= 1
 
 
+@pytest.mark.parametrize("name", sorted({name for name, _ in SOLVING}))
+def test_a_task_that_is_picked_twice_is_the_same(name: str, visits: Visits):
+    assert visits.pick(name) == visits.pick(name)
+    texts = {visits.example(name, visits.choices[name].sizes[0])[0] for _ in range(20)}
+    assert len(texts) > 1
+
+
 def test_the_votes_are_those_of_the_solver(visits: Visits):
     solver, puzzle = visits.read("nqueens7", BOARD)
     config = SamplerConfig(samples=40, steps=6, seed=3, halting=True, chunk=16)

@@ -78,18 +78,29 @@ class Visits:
     # -- the puzzle --------------------------------------------------------------------------------------------
 
     def pick(self, name: str) -> tuple[Any, ...]:
-        """Another task: its sizes, an example, its steps; what was found on the last one is gone."""
+        """Another task: its sizes, an example, its steps; what was found on the last one is gone.
+
+        The example is always the same: a browser may ask twice, and either answer may come last.
+        """
         choice = self.choices[name]
         solver = self.solver(name, generates=False)
         sizes = list(choice.sizes)
         size = sizes[len(sizes) // 2] if sizes else None
         steps = min(self.limits.steps, solver.recipe.evaluation.steps or solver.model.sampling_steps)
-        return gr.update(choices=sizes, value=size, visible=len(sizes) > 1), *self.example(name, size), steps, *NOTHING
+        return (
+            gr.update(choices=sizes, value=size, visible=len(sizes) > 1),
+            *self._drawn(name, size, random.Random(0)),
+            steps,
+            *NOTHING,
+        )
 
     def example(self, name: str, size: int | None) -> tuple[Any, ...]:
         """A puzzle drawn anew: its text, its board, its picture, no message."""
+        return self._drawn(name, size, random.Random())
+
+    def _drawn(self, name: str, size: int | None, draw: random.Random) -> tuple[Any, ...]:
         task = self._of_size(name, size)
-        text = None if task is None else example(task, random.Random())
+        text = None if task is None else example(task, draw)
         return text or "", *self.looked(name, text or "")
 
     def clear(self, name: str, size: int | None) -> tuple[Any, ...]:
