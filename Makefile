@@ -48,7 +48,7 @@ slow: .venv/.dev
 	touch $@
 
 .venv/.dev: pyproject.toml constraints.txt
-	$(INSTALL) -e ".[dev,docs]"
+	$(INSTALL) -e ".[app,dev,docs]"
 	touch .venv/.installed $@
 
 clean:

@@ -13,7 +13,19 @@ from gram_reasoning.build import MODELS
 from gram_reasoning.models.configs import MODEL_KINDS
 
 ROOT = Path(gram_reasoning.__file__).parent
-TOP = {"training", "inference", "evaluation", "analysis", "recipes", "build", "api", "studies", "cli", "__main__"}
+TOP = {
+    "training",
+    "inference",
+    "evaluation",
+    "analysis",
+    "recipes",
+    "build",
+    "api",
+    "studies",
+    "app",
+    "cli",
+    "__main__",
+}
 ONLY = {
     "errors": set(),
     "noise": set(),
@@ -30,14 +42,15 @@ ONLY = {
 NEVER = {
     "tasks": TOP | {"models", "nn"},
     "models": TOP | {"tasks.base"},
-    "inference": {"training", "evaluation", "recipes", "cli", "build", "api"},
-    "evaluation": {"training", "recipes", "cli", "build", "api"},
-    "training": {"recipes", "cli", "build", "api"},
-    "analysis": {"recipes", "cli", "build", "api"},
-    "build": {"cli", "api", "studies"},
-    "api": {"cli"},
+    "inference": {"training", "evaluation", "recipes", "cli", "build", "api", "app"},
+    "evaluation": {"training", "recipes", "cli", "build", "api", "app"},
+    "training": {"recipes", "cli", "build", "api", "app"},
+    "analysis": {"recipes", "cli", "build", "api", "app"},
+    "build": {"cli", "api", "studies", "app"},
+    "api": {"cli", "app"},
     "cli.border": TOP - {"cli"},
-    "studies": {"cli", "api", "__main__"},
+    "studies": {"cli", "api", "app", "__main__"},
+    "app": {"cli", "training", "evaluation", "studies", "__main__"},
     "cli": {"__main__"},
 }
 """Parts, and files in them, that others may not import. A name covers all below it."""

@@ -44,7 +44,7 @@ def test_no_page_fetches_anything_from_elsewhere(site: Path):
 
 def test_the_reference_comes_from_the_sources(site: Path):
     commands, python = ((site / f"{page}.html").read_text() for page in ("commands", "python"))
-    assert commands.count("usage: gram") == 14
+    assert commands.count("usage: gram") == 15
     assert "--model.kl-budget-first" in commands
     assert "--trajectories" in commands
     assert 'id="gram_reasoning.Solver.answer_sets"' in python

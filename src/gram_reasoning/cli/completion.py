@@ -5,6 +5,7 @@ import io
 
 import tyro
 
+from gram_reasoning.cli.app import AppOptions
 from gram_reasoning.cli.bench import BenchOptions
 from gram_reasoning.cli.check import CheckOptions
 from gram_reasoning.cli.classifier import ClassifierOptions
@@ -34,6 +35,7 @@ COMMANDS: dict[str, type] = {
     "report": ReportOptions,
     "bench": BenchOptions,
     "recipes": RecipesOptions,
+    "app": AppOptions,
     "study": StudyOptions,
 }
 """What may follow each command."""

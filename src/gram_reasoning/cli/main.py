@@ -8,6 +8,7 @@ import os
 import sys
 
 from gram_reasoning.cli import (
+    app,
     bench,
     check,
     classifier,
@@ -44,6 +45,7 @@ commands:
   report DIR...       runs side by side: a table, and a picture of their curves
   bench RECIPE        time the training step, the sampler and a cold start
   recipes             list the recipes
+  app                 a page in the browser: edit a puzzle, watch its answers come
   study NAME          a question of the paper answered again: trains, judges, writes the table
 
 options:
@@ -122,6 +124,7 @@ def _dispatch(arguments: list[str]) -> int:
         "bench": bench.run,
         "recipes": recipes.run,
         "study": study.run,
+        "app": app.run,
     }
     if not arguments or arguments[0] in ("--help", "-h"):
         print(HELP, end="")

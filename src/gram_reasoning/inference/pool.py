@@ -130,7 +130,7 @@ class Pool:
         """Input of each trajectory (B,)."""
         self.number = self.row
         """Number of each among those of its input (B,)."""
-        self.steps = self.row
+        self.steps: Tensor = self.row
         """Steps that each has done (B,)."""
         self.tokens = course.inputs[:0]
         """What each sees of its input (B, L): the input, or that with a cell pinned."""

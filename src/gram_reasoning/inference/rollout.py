@@ -23,6 +23,7 @@ class Rolled:
     steps: Tensor  # steps that it has done (B,)
     latent: Tensor  # what its answer is decoded from (B, positions, D)
     answer: Answer
+    ends: Tensor  # whether it ends here, sure or out of steps (B,) bool
 
 
 @torch.no_grad()
@@ -47,8 +48,10 @@ def rollout(model: Model, inputs: Tensor, config: SamplerConfig, counted: slice 
             pool.add(part // N, part % N)
             for _ in range(config.steps):
                 answer = pool.step()
-                yield Rolled(pool.row, pool.number, pool.steps, model.latent(pool.state), answer)
+                ends = pool.steps >= config.steps
                 if config.halting:
-                    pool.take((course.sureness(answer) <= config.halt_at).nonzero()[:, 0])
+                    ends = ends | (course.sureness(answer) > config.halt_at)
+                yield Rolled(pool.row, pool.number, pool.steps, model.latent(pool.state), answer, ends)
+                pool.take((~ends).nonzero()[:, 0])
                 if not len(pool):
                     break
