@@ -259,6 +259,7 @@ def test_a_low_temperature_takes_the_likeliest():
 def test_the_value_is_how_probable_the_network_takes_the_answer_to_be():
     model = d3pm("uniform").set_to(sampling_steps=TIMES)
     state, context = model.initial_state(50), model.encode(INPUT.expand(50, -1))
+    before = state.tokens
     with torch.no_grad():
         for n in range(TIMES):
             before = state.tokens
