@@ -68,7 +68,8 @@ def mnist_d3pm_pocket() -> Recipe:
         **POCKET, corruption="absorbing", layout="patches", patch_channels=16, token_mixer="grid"
     )
     summary = "Binarised digits, 14x14, by D3PM: minutes on one CPU core."
-    return drawn(mnist_pocket(), "mnist-d3pm-pocket", summary, model, EvalConfig(samples=1000), **QUICK, steps=3000)
+    train = {**QUICK, "steps": 1500, "eval_every": 1500, "eval_samples": 16}
+    return drawn(mnist_pocket(), "mnist-d3pm-pocket", summary, model, EvalConfig(samples=1000), **train)
 
 
 DRAWN = EvalConfig(samples=1000, draw_tokens=True)
@@ -96,7 +97,7 @@ def mnist_vae_pocket() -> Recipe:
         latent_size=32,
     )
     summary = "Binarised digits, 14x14, by a VAE: minutes on one CPU core."
-    return drawn(mnist_pocket(), "mnist-vae-pocket", summary, model, DRAWN, **QUICK, steps=3000)
+    return drawn(mnist_pocket(), "mnist-vae-pocket", summary, model, DRAWN, **QUICK, steps=2000)
 
 
 def _built() -> list[Recipe]:
