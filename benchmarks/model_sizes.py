@@ -14,8 +14,10 @@ from gram_reasoning.analysis.costs import META, sampling_operations, training_op
 from gram_reasoning.build import build_model, build_task
 from gram_reasoning.recipes import get_recipe
 
-PAPER = {"direct8": 27, "direct32": 100, "looped": 7, "hrm": 27, "trm": 7, "ar": 10.6, "mdlm": 12.6}
-"""Millions of parameters."""
+PAPER = {"direct8": 27, "direct32": 100, "looped": 7, "hrm": 27, "trm": 7, "looped-flow": 7, "ar": 10.6, "mdlm": 12.6}
+"""Millions of parameters on 8x8 queens."""
+BOARDS = {"uniform-small": 15.9, "uniform-big": 55.1, "absorbing-small": 15.9, "absorbing-big": 55.1}
+"""Of D3PM on full 9x9 boards."""
 
 
 def size(name: str, millions: float) -> dict[str, Any]:
@@ -42,6 +44,7 @@ def main() -> None:
     rows = {"nqueens8": size("nqueens8", 10)} | {
         f"nqueens8-{name}": size(f"nqueens8-{name}", m) for name, m in PAPER.items()
     }
+    rows |= {f"sudoku9-boards-d3pm-{name}": size(f"sudoku9-boards-d3pm-{name}", m) for name, m in BOARDS.items()}
     options.out.write_text(json.dumps(rows, indent=1) + "\n")
     print(
         "| recipe | parameters | the paper | training step, a slot | sampling step | an answer |\n"

@@ -78,7 +78,9 @@ def test_an_ablation_differs_from_its_base_in_what_it_says():
     assert {name for row in grid for name in row} <= ABLATIONS.keys()
 
 
-@pytest.mark.parametrize("name", ["direct", "trm", *(pytest.param(name, marks=LATER) for name in ("looped", "hrm"))])
+@pytest.mark.parametrize(
+    "name", ["direct", "trm", *(pytest.param(name, marks=LATER) for name in ("looped", "hrm", "looped-flow"))]
+)
 def test_the_commands_know_it(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     run = str(tmp_path / "run")
     assert main(["train", f"nqueens7-{name}-pocket-debug", "--out", run, "--device", "cpu"]) == 0
@@ -98,7 +100,7 @@ def test_the_commands_know_it(name: str, tmp_path: Path, capsys: pytest.CaptureF
     assert again["macro"] == result["macro"]
 
     ptrm = [*judged, "--samples", "3", "--latent-noise", "0.3", "--select", "halt"]
-    can = name in ("trm", "hrm")
+    can = name in ("trm", "hrm", "looped-flow")
     assert main(ptrm) == (0 if can else 2)
     if can:
         assert json.loads((tmp_path / "eval.json").read_text())["select"] == "halt"

@@ -140,7 +140,7 @@ class Solver:
             decode: "ancestral", "greedy" or "beam", for a model that draws one token after the other.
             flow: "ode" or "sde", how a flow goes from noise to an answer; the default is the recipe's.
             precision: of matrix products, "fp32" or "bf16", which is several times faster on most devices.
-            select: order of the answers: "majority", "lprm", "first" or "halt".
+            select: order of the answers: "majority", "lprm", "first", "halt" or "margin".
             chunk: trajectories at once: bounds the memory.
             seed: seed of the noise.
 

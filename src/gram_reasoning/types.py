@@ -100,3 +100,4 @@ class Candidates:
     values: Tensor  # `Answer.value` of the final state (M, N)
     steps: Tensor  # steps taken (M, N)
     halts: Tensor | None = None  # `Answer.halt` of the final state (M, N); None for a model that cannot say
+    margins: Tensor | None = None  # gap of the best logit to the second (M, N); None where tokens are drawn

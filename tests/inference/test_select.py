@@ -5,9 +5,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gram_reasoning.inference.select import RankedAnswer, Rule, rank
+from gram_reasoning.errors import UserError
+from gram_reasoning.inference.rollout import rollout
+from gram_reasoning.inference.sampler import SamplerConfig, sample
+from gram_reasoning.inference.select import RankedAnswer, Rule, check_rule, rank, scores
+from gram_reasoning.models.configs import MaskedDiffusionConfig
+from gram_reasoning.models.mdlm import MaskedDiffusion
+from gram_reasoning.types import Shape
+from helpers import tiny_gram, tiny_rival
 
-RULES: list[Rule] = ["majority", "lprm", "first", "halt"]
+RULES: list[Rule] = ["majority", "lprm", "first", "halt", "margin"]
 Answer = tuple[int, ...]
 Sample = tuple[Answer, float]
 samples = st.lists(
@@ -45,6 +52,7 @@ def test_order_of_rules(rows: list[Sample]) -> None:
     by_votes.sort(key=lambda answer: not any(answer))
     assert [r.answer for r in ranked(rows, "lprm")] == by_value
     assert [r.answer for r in ranked(rows, "halt")] == by_value
+    assert [r.answer for r in ranked(rows, "margin")] == by_value
     assert [r.answer for r in ranked(rows, "majority")] == by_votes
 
 
@@ -66,3 +74,24 @@ def test_ties_go_to_the_higher_value_then_to_the_earlier(
     rows: list[Sample], rule: Rule, expected: list[Answer]
 ) -> None:
     assert [r.answer for r in ranked(rows, rule)] == expected
+
+
+def test_the_margin_is_the_mean_gap_of_the_last_logits() -> None:
+    model, inputs = tiny_gram().eval(), torch.randint(1, 3, (2, 9))
+    config = SamplerConfig(samples=3, steps=2, chunk=4)
+    found = scores(sample(model, inputs, config, counted=slice(2, 9)), "margin")
+    *_, last = rollout(model, inputs, SamplerConfig(samples=3, steps=2, chunk=6))
+    assert last.answer.logits is not None
+    for gap, logits in zip(found.flatten(), last.answer.logits[:, 2:], strict=True):
+        best = [sorted(row, reverse=True) for row in logits.tolist()]
+        assert float(gap) == pytest.approx(sum(a - b for a, b, *_ in best) / len(best), abs=1e-4)
+
+
+def test_the_margin_is_refused_where_tokens_are_drawn() -> None:
+    check_rule(tiny_rival("direct"), "margin")
+    check_rule(tiny_gram(), "margin")
+    small = MaskedDiffusionConfig().small()
+    with pytest.raises(
+        UserError, match="--select: got 'margin', expected another rule, for a model whose tokens are drawn"
+    ):
+        check_rule(MaskedDiffusion(small, Shape(length=9, vocab=3)), "margin")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gram_reasoning.analysis.costs import META
+from gram_reasoning.analysis.trajectories import record
 from gram_reasoning.build import build_model, build_task
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig, sample
@@ -175,6 +176,15 @@ def test_the_two_ways_differ_after_the_first_step_alone():
     ways = [draw(flow(), flow=way).values for way in (*FLOWS, None)]
     assert not torch.equal(ways[0], ways[1])
     assert torch.equal(ways[2], ways[1]), "the recipe's"
+
+
+@pytest.mark.parametrize("steps", [3, 9])
+def test_a_picture_shows_the_trajectories_that_are_sampled(steps: int):
+    found = draw(flow(), rows=1, steps=steps, flow="ode")
+    config = SamplerConfig(samples=4, steps=steps, flow="ode")
+    paths = record(flow(), torch.tensor([1, 2, 3, 2, 1]), config)
+    assert torch.equal(paths[:, -1].argmax(-1), found.answers[0])
+    torch.testing.assert_close(paths[:, -1].amax(-1).prod(1), found.values[0])
 
 
 def test_others_have_no_flow_and_it_has_no_patches():

@@ -11,7 +11,7 @@ from torch import Tensor
 from gram_reasoning import noise
 from gram_reasoning.analysis.figures import draw_input, save
 from gram_reasoning.errors import UserError
-from gram_reasoning.inference.sampler import SamplerConfig
+from gram_reasoning.inference.sampler import SamplerConfig, as_asked
 from gram_reasoning.inference.solve import Solved
 from gram_reasoning.models.base import Model
 from gram_reasoning.tasks.text import Written
@@ -33,7 +33,7 @@ def record(model: Model, tokens: Tensor, config: SamplerConfig) -> Tensor:
         probabilities of every token before the first and after each supervision step: (N, steps + 1, L, V).
     """
     assert not config.halting, "rollouts that halt have no common length"
-    device = next(model.parameters()).device
+    device, model = next(model.parameters()).device, as_asked(model, config)
     parts = []
     for start in range(0, config.samples, config.chunk):
         numbers = torch.arange(start, min(start + config.chunk, config.samples), device=device)

@@ -28,9 +28,9 @@ class EvalOptions(SetOptions):
     """Only inputs of this size, where a model takes several; it may be one that it was not trained on."""
     samples: int | None = None
     """Trajectories for each input; the default is the recipe's."""
-    select: Literal["majority", "lprm", "first", "halt"] = "majority"
+    select: Literal["majority", "lprm", "first", "halt", "margin"] = "majority"
     """Which answer counts as the model's choice: the one with most votes, of the highest value, the first, or the one
-    that the halt head is surest of."""
+    that the halt head is surest of, or with the largest mean gap of the best logit to the second."""
     views: int | None = None
     """Augmentations in which each input is solved, whose answers vote (ARC); the default is the recipe's."""
     limit: int | None = None

@@ -52,8 +52,9 @@ class SolveOptions(SetOptions):
     the package that fits the first board."""
     samples: int | None = None
     """Trajectories for each board; the default is the recipe's."""
-    select: Literal["majority", "lprm", "first", "halt"] = "majority"
-    """Order of the answers: by votes, the model's value, the order of sampling, or what the halt head says."""
+    select: Literal["majority", "lprm", "first", "halt", "margin"] = "majority"
+    """Order of the answers: by votes, the model's value, the order of sampling, what the halt head says, or
+    the mean gap of the best logit to the second."""
     all: bool = False
     """Print every distinct solution found, not only the best. Without --samples they are a set: verified, at most 320
     steps a board, until 0.99 of what the model has to give is there by estimate."""

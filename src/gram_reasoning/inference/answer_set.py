@@ -15,7 +15,7 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.inference.pool import Pool
 from gram_reasoning.inference.search import ENDS, AnswerSet, End, Ended, Pin, Search, chosen
 from gram_reasoning.inference.set_config import SetConfig
-from gram_reasoning.models.base import Model
+from gram_reasoning.models.base import Model, margin, probability
 from gram_reasoning.nn.precision import autocast
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.tasks.base import Task
@@ -115,13 +115,11 @@ def _step(pool: Pool, task: Task, config: SetConfig, searches: dict[int, Search]
         ):
             searches[numbers[i][0]].saw(probabilities)
     if logits is None:
-        confidence = margin = answer.value
+        confidence = gap = answer.value
     else:
         logits = logits[:, course.counted or slice(None)].float()
-        top = logits.topk(2, -1).values
-        confidence = logits.log_softmax(-1).amax(-1).sum(-1).exp()
-        margin = (top[..., 0] - top[..., 1]).mean(-1)
-    scores = torch.stack([confidence.float(), margin.float(), answer.value.float()], 1).tolist()
+        confidence, gap = probability(logits), margin(logits)
+    scores = torch.stack([confidence.float(), gap.float(), answer.value.float()], 1).tolist()
     judged = [None] * len(numbers) if right is None else (right == 1).tolist()
     found = []
     for (row, number, steps), said, values, end, ok in zip(
@@ -153,11 +151,9 @@ def _gathered(
     everyone = []
     for said, values, (size, spent) in zip(tokens.tolist(), numbers.tolist(), sizes.tolist(), strict=True):
         ended = []
-        for answer, (number, steps, at, why, confidence, margin, value, right) in zip(
-            said[:size], values, strict=False
-        ):
+        for answer, (number, steps, at, why, confidence, gap, value, right) in zip(said[:size], values, strict=False):
             ok = None if math.isnan(right) else bool(right)
             whole = (int(number), int(steps), int(at), ENDS[int(why)])
-            ended.append(Ended(tuple(answer), *whole, confidence, margin, value, ok))
+            ended.append(Ended(tuple(answer), *whole, confidence, gap, value, ok))
         everyone.append((ended, spent))
     return everyone

@@ -16,7 +16,7 @@ from gram_reasoning import trees
 from gram_reasoning.config import EvalConfig
 from gram_reasoning.errors import check
 from gram_reasoning.inference.pool import ALL, Course, HaltBy
-from gram_reasoning.models.base import Model, can_halt
+from gram_reasoning.models.base import Model, can_halt, decodes, margin
 from gram_reasoning.nn.precision import Precision, autocast
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.trees import Tree
@@ -164,6 +164,7 @@ def _sample(
     values = torch.zeros(total + 1, device=device)
     taken = torch.zeros(total + 1, dtype=torch.int64, device=device)
     halts = torch.zeros(total + 1, device=device) if can_halt(model) else None
+    margins = torch.zeros(total + 1, device=device) if decodes(model) else None
 
     rows = min(max(side, config.chunk // side * side), total)
     trajectory = torch.arange(rows, device=device)  # of those in `own`; `total` where a place is empty
@@ -195,6 +196,8 @@ def _sample(
         answers[finished] = answer.tokens
         if halts is not None and answer.halt is not None:
             halts[finished] = answer.halt
+        if margins is not None and answer.logits is not None:
+            margins[finished] = margin(answer.logits[:, course.counted or ALL].float())
         values[finished] = answer.value
         taken[finished] = steps
 
@@ -215,11 +218,13 @@ def _sample(
             stored = trees.over(lambda t: t[:left], stored)  # noqa: B023
         context = context_of(trajectory)
     shape = (len(inputs), N)
-    kept = [answers, values, taken, *([] if halts is None else [halts])]
+    kept = [answers, values, taken, *(t for t in (halts, margins) if t is not None)]
     kept = [t[:total].view(total // side, side, *t.shape[1:]) for t in kept]
     found = [processes.gather(t, everyone // side).flatten(0, 1) for t in kept]
-    sure = None if halts is None else found[3].view(shape)
-    return Candidates(found[0].view(*shape, inputs.shape[1]), found[1].view(shape), found[2].view(shape), sure)
+    first, *numbers = (t.view(*shape, *t.shape[1:]) for t in found)
+    told = iter(numbers[2:])
+    sure, gaps = (None if t is None else next(told) for t in (halts, margins))
+    return Candidates(first, numbers[0], numbers[1], sure, gaps)
 
 
 def _times(part: slice, factor: int) -> slice:

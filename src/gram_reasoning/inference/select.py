@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from gram_reasoning.errors import check
-from gram_reasoning.models.base import Model, can_halt
+from gram_reasoning.models.base import Model, can_halt, decodes
 from gram_reasoning.tasks.base import Task
 from gram_reasoning.tasks.demonstrations import Demonstrations
 from gram_reasoning.types import Candidates
 
-Rule = Literal["majority", "lprm", "first", "halt"]
+Rule = Literal["majority", "lprm", "first", "halt", "margin"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class RankedAnswer:
     votes: int
     """Trajectories that ended in it; the votes of an input sum to its samples."""
     value: float
-    """Highest score among them (see `scores`), in [0, 1]."""
+    """Highest score among them (see `scores`), in [0, 1]; under "margin" a gap of logits."""
     first: int
     """Number of the first trajectory that ended in it."""
 
@@ -34,8 +34,8 @@ def rank(answers: Tensor, values: Tensor, rule: Rule) -> list[RankedAnswer]:
     Args:
         answers: (N, L) tokens.
         values: (N,) what `scores` gave.
-        rule: "majority" by votes over whole answers, "lprm" and "halt" by value, "first" by order of sampling; ties go
-            to the higher value, then to the earlier.
+        rule: "majority" by votes over whole answers, "lprm", "halt" and "margin" by value, "first" by order of
+            sampling; ties go to the higher value, then to the earlier.
     """
     unique, inverse, votes = torch.unique(answers, dim=0, return_inverse=True, return_counts=True)
     best = values.new_empty(len(unique)).scatter_reduce(0, inverse, values, "amax", include_self=False)
@@ -47,6 +47,7 @@ def rank(answers: Tensor, values: Tensor, rule: Rule) -> list[RankedAnswer]:
         "majority": lambda a: (-a.votes, -a.value, a.first),
         "lprm": lambda a: (-a.value, a.first),
         "halt": lambda a: (-a.value, a.first),
+        "margin": lambda a: (-a.value, a.first),
         "first": lambda a: (a.first,),
     }
     return sorted(ranked, key=lambda a: (not any(a.answer), *order[rule](a)))  # padding alone is no answer: last
@@ -55,14 +56,14 @@ def rank(answers: Tensor, values: Tensor, rule: Rule) -> list[RankedAnswer]:
 def check_rule(model: Model, rule: Rule) -> None:
     """UserError if the model cannot say what the rule asks."""
     check(rule != "halt" or can_halt(model), "--select", rule, "another rule, for a model without a halt head")
+    check(rule != "margin" or decodes(model), "--select", rule, "another rule, for a model whose tokens are drawn")
 
 
 def scores(candidates: Candidates, rule: Rule) -> Tensor:
-    """What the model says of each candidate (M, N): how sure its halt head is under "halt", else its value."""
-    if rule != "halt":
-        return candidates.values
-    assert candidates.halts is not None, "check_rule comes first"
-    return candidates.halts
+    """What the model says of each candidate (M, N): by its halt head, the gap of its logits, or its value."""
+    found = {"halt": candidates.halts, "margin": candidates.margins}.get(rule, candidates.values)
+    assert found is not None, "check_rule comes first"
+    return found
 
 
 def in_standard_form(
@@ -83,5 +84,6 @@ def in_standard_form(
         answers = task.undo_augmentation(answers, identity.to(device).repeat_interleave(N))
     shape = (M // views, views * N)
     values, steps = candidates.values.view(shape), candidates.steps.view(shape)
-    halts = None if candidates.halts is None else candidates.halts.view(shape)
-    return replace(candidates, answers=answers.view(*shape, L), values=values, steps=steps, halts=halts)
+    halts, margins = (None if t is None else t.view(shape) for t in (candidates.halts, candidates.margins))
+    told = {"values": values, "steps": steps, "halts": halts, "margins": margins}
+    return replace(candidates, answers=answers.view(*shape, L), **told)

@@ -198,6 +198,17 @@ def can_halt(model: Model) -> bool:
     return isinstance(model, RecursiveModel) and model.halt_logit(model.initial_state(1)) is not None
 
 
+def decodes(model: Model) -> bool:
+    """Whether the model's answers are decoded from logits, not drawn."""
+    return model.answer(model.initial_state(1)).logits is not None
+
+
+def margin(logits: Tensor) -> Tensor:
+    """The mean over tokens of the gap between the best logit and the second (UFM's score), of (B, L, V): (B,)."""
+    top = logits.topk(2, -1).values
+    return (top[..., 0] - top[..., 1]).mean(-1)
+
+
 def probability(logits: Tensor) -> Tensor:
     """Of the most probable answer under logits (B, L, V), all tokens together: (B,)."""
     return logits.log_softmax(-1).amax(-1).sum(-1).exp()

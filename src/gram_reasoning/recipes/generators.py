@@ -1,10 +1,12 @@
 """What the paper generates boards and digits against, at its sizes and for two CPU cores."""
 
+from dataclasses import replace
 from typing import Any
 
 from gram_reasoning.config import EvalConfig, Recipe
-from gram_reasoning.models.configs import DiscreteDiffusionConfig, VariationalConfig
+from gram_reasoning.models.configs import DiscreteDiffusionConfig, TrmConfig, VariationalConfig
 from gram_reasoning.recipes.mnist import mnist, mnist_pocket
+from gram_reasoning.recipes.rivals import SMALL, rival
 from gram_reasoning.recipes.sequence import QUICK, drawn
 from gram_reasoning.recipes.sudoku import sudoku4_boards, sudoku9_boards
 
@@ -44,6 +46,15 @@ def boards_pocket(corruption: str) -> Recipe:
     return drawn(sudoku4_boards(), name, summary, model, EvalConfig(samples=2880), **QUICK, steps=3000)
 
 
+def boards_trm_pocket() -> Recipe:
+    """Full 4x4 boards from nothing by TRM, which has one answer to one input."""
+    model = TrmConfig(**{**SMALL, "prefix_tokens": 16}, low_steps=2, transitions=2, supervision_steps=6)
+    base = sudoku4_boards()
+    summary = "Full 4x4 boards from nothing by TRM, which can but give one: a minute on one CPU core."
+    recipe = rival(base, "sudoku4-boards-trm-pocket", summary, model, base.evaluation.samples, steps=400)
+    return replace(recipe, evaluation=EvalConfig(samples=2880))
+
+
 def mnist_d3pm() -> Recipe:
     """28x28 by D3PM."""
     summary = f"Binarised digits, 28x28, by D3PM, absorbing, 15.6M parameters. {cost('mnist-d3pm')}"
@@ -57,7 +68,8 @@ def mnist_d3pm_pocket() -> Recipe:
         **POCKET, corruption="absorbing", layout="patches", patch_channels=16, token_mixer="grid"
     )
     summary = "Binarised digits, 14x14, by D3PM: minutes on one CPU core."
-    return drawn(mnist_pocket(), "mnist-d3pm-pocket", summary, model, EvalConfig(samples=1000), **QUICK, steps=3000)
+    train = {**QUICK, "steps": 1500, "eval_every": 1500, "eval_samples": 16}
+    return drawn(mnist_pocket(), "mnist-d3pm-pocket", summary, model, EvalConfig(samples=1000), **train)
 
 
 DRAWN = EvalConfig(samples=1000, draw_tokens=True)
@@ -85,7 +97,7 @@ def mnist_vae_pocket() -> Recipe:
         latent_size=32,
     )
     summary = "Binarised digits, 14x14, by a VAE: minutes on one CPU core."
-    return drawn(mnist_pocket(), "mnist-vae-pocket", summary, model, DRAWN, **QUICK, steps=3000)
+    return drawn(mnist_pocket(), "mnist-vae-pocket", summary, model, DRAWN, **QUICK, steps=2000)
 
 
 def _built() -> list[Recipe]:
@@ -93,6 +105,7 @@ def _built() -> list[Recipe]:
     return [
         *(boards(corruption, size) for corruption in corruptions for size in SIZES),
         *(boards_pocket(corruption) for corruption in corruptions),
+        boards_trm_pocket(),
         mnist_d3pm(),
         mnist_d3pm_pocket(),
         mnist_vae(),

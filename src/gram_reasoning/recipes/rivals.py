@@ -73,7 +73,7 @@ def flow_pocket() -> Recipe:
     """Looped Flows on 7x7."""
     base = nqueens7_pocket()
     told = "7x7 by Looped Flows: minutes on one CPU core."
-    settings: dict[str, Any] = {"steps": 1500, "eval_every": 500}
+    settings: dict[str, Any] = {"steps": 800, "eval_every": 400, "eval_samples": 4}
     return rival(base, "nqueens7-looped-flow-pocket", told, FLOW, base.evaluation.samples, **settings)
 
 
