@@ -64,7 +64,7 @@ def test_answers_that_differ_by_names_of_colours_count_once(tmp_path: Path):
         assert sum(answer.votes for answer in item.answers) == SAMPLES
 
 
-@pytest.mark.parametrize("rule", ["majority", "lprm", "first"])
+@pytest.mark.parametrize("rule", ["majority", "lprm", "first", "margin"])
 def test_the_best_answer_is_submitted(rule: Rule):
     """Of the model in the package after one step, when its samples still differ."""
     _, task, model = load_model("nqueens7")
@@ -74,7 +74,9 @@ def test_the_best_answer_is_submitted(rule: Rule):
     (given,) = submitted
     drawn = sample(model, problems.inputs, config)
     right, several = [], 0
-    for best, answers, values, tokens in zip(given, drawn.answers, drawn.values, problems.inputs, strict=True):
+    assert drawn.margins is not None
+    each = zip(given, drawn.answers, drawn.values, drawn.margins.tolist(), problems.inputs, strict=True)
+    for best, answers, values, gaps, tokens in each:
         rows = [tuple(row) for row in answers.tolist()]
         votes = Counter(rows)
         value = {row: max(v for r, v in zip(rows, values.tolist(), strict=True) if r == row) for row in votes}
@@ -84,6 +86,8 @@ def test_the_best_answer_is_submitted(rule: Rule):
             assert votes[chosen] == max(votes.values())
         elif rule == "lprm":
             assert value[chosen] == max(value.values())
+        elif rule == "margin":
+            assert max(gap for row, gap in zip(rows, gaps, strict=True) if row == chosen) == max(gaps)
         else:
             assert chosen == rows[0]
         right.append(nqueens.is_solution(best[0].view(7, 7).tolist(), tokens.view(7, 7).tolist()))
@@ -93,7 +97,7 @@ def test_the_best_answer_is_submitted(rule: Rule):
         expected = np.average(right, weights=weights)
         assert result[protocol]["selected_accuracy"] == pytest.approx(expected), protocol
     assert result["choices"][rule] == pytest.approx(result["macro"]["selected_accuracy"])  # and of others in one run
-    assert set(result["choices"]) == {"majority", "lprm", "first", "halt"}
+    assert set(result["choices"]) == {"majority", "lprm", "first", "halt", "margin"}
     assert len(set(result["choices"].values())) > 1, "the rules choose alike here"
 
 

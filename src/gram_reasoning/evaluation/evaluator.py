@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from gram_reasoning import noise
 from gram_reasoning.evaluation.metrics import Found, passed, summarize, tally
 from gram_reasoning.inference.sampler import SamplerConfig, sample
-from gram_reasoning.inference.select import Rule, check_rule, in_standard_form, rank, scores
+from gram_reasoning.inference.select import Rule, allowed, check_rule, in_standard_form, rank, scores
 from gram_reasoning.models.base import Model
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.tasks.base import Problems, Task
@@ -96,8 +96,7 @@ def attempts(candidates: Candidates, rule: Rule, number: int) -> np.ndarray:
 
 def choices(found: Found, candidates: Candidates) -> dict[str, float]:
     """The share of inputs whose answer is right, for each selection rule that the candidates allow."""
-    rules: list[Rule] = [rule for rule in get_args(Rule) if rule != "halt" or candidates.halts is not None]
-    best = {rule: attempts(candidates, rule, 1) for rule in rules}
+    best = {rule: attempts(candidates, rule, 1) for rule in allowed(candidates)}
     return {rule: float(np.take_along_axis(found.valid, rows, 1).mean()) for rule, rows in best.items()}
 
 

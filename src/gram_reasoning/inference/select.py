@@ -1,7 +1,7 @@
 """From N sampled answers of one input to a ranking of the distinct ones, up to the symmetry of the task."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -61,9 +61,18 @@ def check_rule(model: Model, rule: Rule) -> None:
 
 def scores(candidates: Candidates, rule: Rule) -> Tensor:
     """What the model says of each candidate (M, N): by its halt head, the gap of its logits, or its value."""
-    found = {"halt": candidates.halts, "margin": candidates.margins}.get(rule, candidates.values)
+    found = _told(candidates, rule)
     assert found is not None, "check_rule comes first"
     return found
+
+
+def allowed(candidates: Candidates) -> list[Rule]:
+    """The rules that these candidates can be ranked by."""
+    return [rule for rule in get_args(Rule) if _told(candidates, rule) is not None]
+
+
+def _told(candidates: Candidates, rule: Rule) -> Tensor | None:
+    return {"halt": candidates.halts, "margin": candidates.margins}.get(rule, candidates.values)
 
 
 def in_standard_form(
