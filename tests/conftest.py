@@ -9,7 +9,14 @@ from hypothesis import settings
 settings.register_profile("gram", deadline=None)  # a busy machine is no fault
 settings.load_profile("gram")
 
-os.environ["GRAM_CACHE_DIR"] = tempfile.mkdtemp(prefix="gram-cache-")  # prepared data of these tests alone
+if "PYTEST_XDIST_WORKER" not in os.environ:  # those of xdist inherit it
+    os.environ["GRAM_CACHE_DIR"] = tempfile.mkdtemp(prefix="gram-cache-")  # prepared data of these tests alone
+LONGEST = ("tests/studies/test_engine.py", "tests/app/")
+"""What takes long goes first, so that nobody waits for it at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 @pytest.fixture

@@ -294,12 +294,15 @@ def test_names_of_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def bundled_numbers(name: str) -> list[dict[str, Any]]:
-    """What is stored under results/ of a model in the package on all its test inputs, fewest steps first."""
+    """What is stored under results/ of a model in the package on all its test inputs, fewest steps first.
+
+    What was measured of its images comes last.
+    """
     stored = [json.loads(path.read_text()) for path in (ROOT / "results").rglob("*.json")]
     own = (name, f"src/gram_reasoning/pretrained/{name}")
-    numbers = [
-        v for v in stored if isinstance(v, dict) and v.get("checkpoint") in own and v["split"] in ("test", "own")
-    ]
+    stored = [v for v in stored if isinstance(v, dict) and v.get("checkpoint") in own]
+    images = [v for v in stored if "sets" in v]
+    numbers = [v for v in stored if v.get("split") in ("test", "own")]
     recipe = json.loads((hub.BUNDLED / name / "config.json").read_text())["recipe"]["name"]
     # A run's folder may have had the name of a model.
     numbers = [v for v in numbers if v["checkpoint"] != name or v.get("recipe") == recipe]
@@ -309,7 +312,7 @@ def bundled_numbers(name: str) -> list[dict[str, Any]]:
         whole[size] = max(whole.get(size, 0), value["inputs"])
     numbers = [value for value in numbers if value["inputs"] == whole[value.get("size", 0)]]
     order = ("steps", "samples", "select", "seed")
-    return sorted(numbers, key=lambda value: (value.get("size", 0), *(value[name] for name in order)))
+    return [*sorted(numbers, key=lambda value: (value.get("size", 0), *(value[name] for name in order))), *images]
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in hub.BUNDLED.iterdir()))

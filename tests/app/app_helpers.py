@@ -15,7 +15,7 @@ class Served:
     address: str
     pid: int
     folder: Path
-    """Where it keeps the models that it offers, and notes whom it called."""
+    """Where it notes whom it called."""
 
     def called(self) -> list[str]:
         """Hosts other than this machine that it looked up or connected to."""

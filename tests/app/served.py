@@ -1,16 +1,11 @@
-"""`gram app` on a free port, noting whom it calls: `python tests/app/served.py FOLDER`.
-
-It offers the models of the package and, where it has none for that, two untrained ones that generate.
-"""
+"""`gram app` on a free port, noting whom it calls: `python tests/app/served.py FOLDER`."""
 
 import socket
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(sys.argv[1])
-GENERATING = {"boards": "sudoku4-boards", "digits": "mnist-pocket"}
 
 
 def note(event: str, arguments: tuple[Any, ...]) -> None:
@@ -27,27 +22,6 @@ def note(event: str, arguments: tuple[Any, ...]) -> None:
             file.write(f"{event} {host}\n")
 
 
-def models() -> Path:
-    """A folder with the bundled models and those that are missing."""
-    from gram_reasoning.build import build_model, build_task
-    from gram_reasoning.config import to_json
-    from gram_reasoning.recipes import get_recipe
-    from gram_reasoning.storage import checkpoint, hub
-
-    folder = FOLDER / "models"
-    folder.mkdir()
-    for model in hub.BUNDLED.iterdir():
-        (folder / model.name).symlink_to(model)
-    for name, recipe_name in GENERATING.items():
-        if not (folder / name).exists():
-            recipe = get_recipe(recipe_name)
-            recipe = replace(recipe, model=recipe.model.small())
-            config = {"format": checkpoint.FORMAT, "step": 0, "recipe": to_json(recipe)}
-            weights = {"model": build_model(recipe, build_task(recipe)).state_dict()}
-            checkpoint.save_folder(folder / name, weights, {"config": config})
-    return folder
-
-
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -56,8 +30,6 @@ def free_port() -> int:
 
 sys.addaudithook(note)
 
-from gram_reasoning.app import bundled  # noqa: E402 - after the hook
-from gram_reasoning.cli import main  # noqa: E402
+from gram_reasoning.cli import main  # noqa: E402 - after the hook
 
-bundled.BUNDLED = models()
 sys.exit(main(["app", "--port", str(free_port())]))

@@ -43,7 +43,7 @@ def offered(script: Path, *words: str) -> list[str]:
 def test_commands_recipes_options_and_values(script: Path):
     assert set(offered(script, "")) == {*COMMANDS, "-h", "--help"}
     assert offered(script, "so") == ["solve"]
-    assert set(offered(script, "solve", "--select", "")) == {"majority", "lprm", "first", "halt"}
+    assert set(offered(script, "solve", "--select", "")) == {"majority", "lprm", "first", "halt", "margin"}
     for command in ("train", "bench", "data"):
         assert set(offered(script, command, "nq")) == {name for name in RECIPES if name.startswith("nq")}
     assert offered(script, "train", "maze10", "--train.prior-t") == ["--train.prior-target"]

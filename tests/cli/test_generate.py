@@ -1,6 +1,7 @@
 """`gram generate` on a small model, judged by the oracle."""
 
 import json
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,17 @@ def test_mistakes(options: list[str], message: str, capsys: pytest.CaptureFixtur
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_digits_need_no_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setenv("GRAM_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked for a download"))
+    assert main(["generate", "--task", "digits", "--count", "8", "--compact"]) == 0
+    *digits, told = capsys.readouterr().out.splitlines()
+    white = [digit.count("#") for digit in digits]
+    assert [len(digit) for digit in digits] == [14 * 15 - 1] * 8
+    assert 15 < sum(white) / 8 < 60, "as white as digits are"
+    assert "not on this machine" in told
 
 
 def test_a_model_that_generates_is_refused_by_solve(model: str, capsys: pytest.CaptureFixture[str]):

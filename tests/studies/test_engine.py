@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from scipy import stats
 
 from gram_reasoning.build import load_model
@@ -33,9 +34,13 @@ def study(folder: Path, *options: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the study, run to its end."""
-    folder = tmp_path_factory.mktemp("study")
-    assert main(study(folder)) in (0, 1)  # 1 where two runs of seconds cost more than twice each other
+    """The folder of the study, run to its end; once for all processes of the tests."""
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if alone else base.parent) / "study"
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "out" / "table.json").exists():
+            assert main(study(folder)) in (0, 1)  # 1 where two runs of seconds cost more than twice each other
     return folder
 
 

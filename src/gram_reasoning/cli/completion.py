@@ -35,8 +35,8 @@ COMMANDS: dict[str, type] = {
     "report": ReportOptions,
     "bench": BenchOptions,
     "recipes": RecipesOptions,
-    "app": AppOptions,
     "study": StudyOptions,
+    "app": AppOptions,
 }
 """What may follow each command."""
 OF_RECIPES = ("train", "data", "bench")

@@ -1,6 +1,7 @@
 """`gram fid`: what generated digits are worth by a classifier, or by Inception."""
 
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -49,8 +50,10 @@ def run(arguments: list[str]) -> int:
     from gram_reasoning.evaluation.report import images_table
     from gram_reasoning.inference.sampler import sample
     from gram_reasoning.processes import choose_device
+    from gram_reasoning.storage.provenance import provenance
     from gram_reasoning.tasks.mnist import MNIST
 
+    start, cpu_start = time.perf_counter(), time.process_time()
     device = choose_device(options.device)
     set_threads(options.threads)
     recipe, task, model = load_model(options.checkpoint, device)
@@ -74,11 +77,14 @@ def run(arguments: list[str]) -> int:
     }
     result = {
         "checkpoint": options.checkpoint,
+        "recipe": recipe.name,
         "features": features.name,
         "reference": f"{len(reference)} {options.reference} training digits, {task.size} x {task.size}",
         "seed": options.seed,
         "sets": compared(sets, reference, features),
     }
+    spent = (time.perf_counter() - start, time.process_time() - cpu_start)
+    result |= provenance(["fid", *arguments], *spent, device)
     print(images_table(result))
     if options.json is not None:
         write_lines(options.json, [json.dumps(result, indent=1)])

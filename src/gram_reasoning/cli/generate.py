@@ -31,8 +31,8 @@ class GenerateOptions(SamplingOptions):
 
     checkpoint: str | None = None
     """A run or a model folder, of a task that generates; the default is the model of the package for --task."""
-    task: Literal["boards"] = "boards"
-    """What to generate by a model of the package: full 4x4 Sudoku boards."""
+    task: Literal["boards", "digits"] = "boards"
+    """What to generate by a model of the package: full 4x4 Sudoku boards, or digits of 14x14 pixels."""
     count: int = 10
     """How many, valid or not."""
     puzzles: bool = False
@@ -97,9 +97,11 @@ def run(arguments: list[str]) -> int:
         print((" " if options.compact else "\n\n").join(parts) + note + ("" if options.compact else "\n"))
         item = {"answer": task.compact(tokens), "valid": ok}
         lines.append(item if puzzle is None else {**item, "puzzle": task.compact(puzzle)})
-    measures = task.measures(candidates.answers.cpu(), task.split("test"))
+    measures = task.measures(candidates.answers.cpu(), task.split("test")) if task.at_hand() else {}
     for name, value in measures.items():
         print(f"{name.replace('_', ' ')}: {f'{value:.4g}' if isinstance(value, float) else value}")
+    if not task.at_hand():
+        print("not compared with the training images, which are not on this machine; `gram fid` downloads them")
     if options.json is not None:
         write_lines(options.json, [json.dumps(line) for line in (*lines, {"measures": measures})])
     return 1 if False in valid else 0

@@ -45,8 +45,8 @@ commands:
   report DIR...       runs side by side: a table, and a picture of their curves
   bench RECIPE        time the training step, the sampler and a cold start
   recipes             list the recipes
-  app                 a page in the browser: edit a puzzle, watch its answers come
   study NAME          a question of the paper answered again: trains, judges, writes the table
+  app                 a page in the browser: edit a puzzle, watch its answers come
 
 options:
   --help, --version, --print-completion bash|zsh

@@ -27,6 +27,24 @@ RIVAL = f"""\
 A model of kind `{{kind}}`, trained and judged as a GRAM model is (Generative Recursive Reasoning,
 [arXiv 2605.19376]({PAPER})), to be set beside one."""
 
+OF_PUZZLES = """\
+Every answer is checked against the rules of the puzzle before it counts as a solution.
+
+## Numbers
+
+Full rollouts from the initial state under the prior, on inputs held out of training, in %. In the paper protocol an
+input with n solutions counts n times, and coverage is the sum of found over the sum of existing solutions.
+"""
+OF_IMAGES = """\
+## Numbers
+
+Full rollouts from the initial state under the prior: inception score, and Frechet distance to the training images.
+"""
+LIMITS_OF_PUZZLES = """\
+An exact solver is faster and always right where one exists: use this model to study learnt, sampled reasoning. It knows
+inputs of its task alone, and of the sizes above. Answers that break a rule occur; do not use them without the check."""
+LIMITS_OF_IMAGES = """\
+It draws images of its task and size alone, some of which nobody can read; no rule checks them."""
 
 DATA = {
     "sudoku-hub": "Sudoku-Extreme (sapientinc/sudoku-extreme on the Hugging Face Hub, whose licence was not checked)",
@@ -54,10 +72,13 @@ def model_card(config: dict[str, Any], model: nn.Module, evaluations: Sequence[d
     settings = ", ".join(f"{key} {value}" for key, value in task.items() if key != "kind" and value is not None)
     parameters = sum(p.numel() for p in model.parameters())
     steps = config.get("step", recipe["train"]["steps"])
-    plain = [evaluation for evaluation in evaluations if "size" not in evaluation]
+    images = [evaluation for evaluation in evaluations if "sets" in evaluation]
+    by_size = [evaluation for evaluation in evaluations if "size" in evaluation]
+    plain = [evaluation for evaluation in evaluations if "size" not in evaluation and "sets" not in evaluation]
     tables = [_table(evaluation) for evaluation in plain]
-    if by_size := [evaluation for evaluation in evaluations if "size" in evaluation]:
+    if by_size:
         tables.append(_sizes_table(by_size, task))
+    tables += [_images_table(evaluation) for evaluation in images]
     tables = tables or ["None have been stored with this model."]
     note = f"- Note: {config['note']}\n" if "note" in config else ""
     begun = ", from the weights of another run" if "init_sha256" in config else ""
@@ -85,19 +106,12 @@ import gram_reasoning
 solver = gram_reasoning.load("OWNER/NAME")  # this repository, or a folder that holds its files
 ```
 
-Every answer is checked against the rules of the puzzle before it counts as a solution.
-
-## Numbers
-
-Full rollouts from the initial state under the prior, on inputs held out of training, in %. In the paper protocol an
-input with n solutions counts n times, and coverage is the sum of found over the sum of existing solutions.
-
+{OF_IMAGES if images else OF_PUZZLES}
 {chr(10).join(tables)}
 
 ## Limits
 
-An exact solver is faster and always right where one exists: use this model to study learnt, sampled reasoning. It knows
-inputs of its task alone, and of the sizes above. Answers that break a rule occur; do not use them without the check.
+{LIMITS_OF_IMAGES if images else LIMITS_OF_PUZZLES}
 """
 
 
@@ -121,11 +135,25 @@ def _table(evaluation: dict[str, Any]) -> str:
         if any(value is not None for value in values):
             cells = ("-" if value is None else f"{100 * value:.1f}" for value in values)
             lines.append(f"| {label.format(**evaluation)} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", _made(evaluation), ""])
+
+
+def _made(evaluation: dict[str, Any]) -> str:
     made = f"seed {evaluation['seed']}"
     for key, label in (("command", "`{}`"), ("commit", "commit {}"), ("device", "on {}"), ("seconds", "{:.0f} s")):
         if evaluation.get(key) is not None:
             made += ", " + label.format(evaluation[key])
-    return "\n".join([*lines, "", f"({made})", ""])
+    return f"({made})"
+
+
+def _images_table(evaluation: dict[str, Any]) -> str:
+    """What `gram fid` measured: images of the model between noise and real ones."""
+    lines = ["| | images | inception score | distance (FID) |", "|---|---|---|---|"]
+    for name, told in evaluation["sets"].items():
+        score, distance = told["inception_score"], told["frechet_distance"]
+        lines.append(f"| {name} | {told['images']} | {score:.2f} | {distance:.1f} |")
+    measured = f"By {evaluation['features']}, distances to {evaluation['reference']}."
+    return "\n".join([*lines, "", measured, _made(evaluation), ""])
 
 
 def _sizes_table(evaluations: Sequence[dict[str, Any]], task: dict[str, Any]) -> str:

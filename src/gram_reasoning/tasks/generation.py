@@ -17,6 +17,10 @@ class Generation(Written):
     def blank(self) -> Tensor:
         """The empty input (L,)."""
 
+    def at_hand(self) -> bool:
+        """Whether its splits can be had without a download."""
+        return True
+
 
 class Puzzles(Generation):
     """A task whose answers can be made into puzzles, for `gram generate --puzzles`."""

@@ -16,7 +16,7 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.tasks.base import PAD, Problems
 from gram_reasoning.tasks.configs import MNISTConfig
 from gram_reasoning.tasks.generation import Generation
-from gram_reasoning.tasks.mnist_data import find, read_part
+from gram_reasoning.tasks.mnist_data import MD5, downloaded, find, read_part
 from gram_reasoning.tasks.pictures import Images
 from gram_reasoning.tasks.prepared import file_sha256, prepared
 from gram_reasoning.tasks.text import rows_of
@@ -38,6 +38,9 @@ class MNIST(Generation, Images):
 
     def blank(self) -> Tensor:
         return torch.full((self.length,), PAD)
+
+    def at_hand(self) -> bool:
+        return self.config.source != "mirror" or all(downloaded(name).is_file() for name in MD5)
 
     def reward(self, prediction: Tensor, inputs: Tensor) -> None:
         """There are no rules."""

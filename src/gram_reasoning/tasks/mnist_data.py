@@ -52,6 +52,11 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
 
 
+def downloaded(name: str) -> Path:
+    """Where a file of the mirror lies once it was downloaded."""
+    return cache_folder() / "mnist" / name
+
+
 def find(config: MNISTConfig, name: str) -> Path:
     """The file of that name (without .gz) of a source: in its folder, or downloaded once and checked."""
     if config.source != "mirror":
@@ -61,7 +66,7 @@ def find(config: MNISTConfig, name: str) -> Path:
             if file.is_file():
                 return file
         raise UserError(f"--task.source {folder}: no {name} or {name}.gz there, expected the four files of MNIST")
-    path = cache_folder() / "mnist" / f"{name}.gz"
+    path = downloaded(f"{name}.gz")
     if not path.is_file():
         made(path.parent)
         try:
