@@ -266,6 +266,7 @@ def test_metrics_lines(tmp_path: Path):
     assert evaluation.keys() >= {"prior", "prior_raw_weights", "elbo_full", "elbo_surrogate", "leak_alarm"}
     assert evaluation["prior"].keys() >= {"accuracy", "coverage", "several_coverage", "several_ceiling"}
     assert lines[0]["parameters"] == sum(p.numel() for p in run.model.parameters())
+    assert lines[0]["processes"] == 1
 
 
 @pytest.mark.parametrize("examples", ["inputs", "pairs"])
