@@ -9,10 +9,10 @@ from gram_reasoning.training.signals import StopSignals
 
 def test_the_first_is_noted_and_the_second_interrupts():
     noted: list[int] = []
-    with pytest.raises(KeyboardInterrupt):
-        with StopSignals(noted.append):
-            signal.raise_signal(signal.SIGINT)
-            assert noted == [signal.SIGINT]
+    with StopSignals(noted.append):
+        signal.raise_signal(signal.SIGINT)
+        assert noted == [signal.SIGINT]
+        with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert noted == [signal.SIGINT]
 
