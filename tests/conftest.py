@@ -11,7 +11,7 @@ settings.load_profile("gram")
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # those of xdist inherit it
     os.environ["GRAM_CACHE_DIR"] = tempfile.mkdtemp(prefix="gram-cache-")  # prepared data of these tests alone
-LONGEST = ("tests/studies/test_engine.py", "tests/app/")
+LONGEST = "tests/studies/test_engine.py"
 """What takes long goes first, so that nobody waits for it at the end."""
 
 

@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"the page needs {', '.join(MISSING)}"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
     with tempfile.TemporaryDirectory(prefix="gram-app-") as name:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "GRADIO_TEMP_DIR": name, "HOME": name}
@@ -59,7 +59,7 @@ def served() -> Iterator[Served]:
             process.stdout.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 

@@ -26,7 +26,7 @@ BOARD = "......./......./....Q../......./......./......./......."
 VISITORS = 20
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def page(served: Served, chromium: Any) -> Iterator[Any]:
     """One visitor, whose requests to other hosts are kept in `page.strange`."""
     page = chromium.new_page(viewport={"width": 1200, "height": 900})
