@@ -14,9 +14,9 @@ from gram_reasoning.build import register_task
 from gram_reasoning.cli import main
 from gram_reasoning.recipes import get_recipe
 from gram_reasoning.tasks.base import Problems
+from gram_reasoning.tasks.board_text import BoardText
 from gram_reasoning.tasks.configs import SplitConfig
 from gram_reasoning.tasks.splits import HeldOutTask
-from gram_reasoning.tasks.text import BoardText
 
 ORDER = 4
 BLANK, ONE = 1, 2  # tokens: 0 pads, 1 is a blank cell, 2 to 5 are the symbols 1 to 4

@@ -14,9 +14,9 @@ from gram_reasoning.build import register_task
 from gram_reasoning.cli import main
 from gram_reasoning.recipes import get_recipe
 from gram_reasoning.tasks.base import Problems
+from gram_reasoning.tasks.board_text import BoardText
 from gram_reasoning.tasks.configs import SplitConfig
 from gram_reasoning.tasks.splits import HeldOutTask
-from gram_reasoning.tasks.text import BoardText
 
 SIZE = 4
 OFF, ON = 1, 2  # tokens: of a lamp, dark or lit; of an answer, leave or press. 0 pads

@@ -27,13 +27,14 @@ from gram_reasoning.tasks.arc import Arc
 from gram_reasoning.tasks.base import Task, lacks
 from gram_reasoning.tasks.configs import KINDS, SizesConfig, TaskConfig
 from gram_reasoning.tasks.demonstrations import Demonstrations
+from gram_reasoning.tasks.forms import Block
 from gram_reasoning.tasks.graph_coloring import GraphColoring
 from gram_reasoning.tasks.maze import Maze
 from gram_reasoning.tasks.mnist import MNIST
 from gram_reasoning.tasks.nqueens import NQueens
 from gram_reasoning.tasks.sudoku import Sudoku
 from gram_reasoning.tasks.sudoku_generation import SudokuGeneration
-from gram_reasoning.tasks.text import Block, Blocks
+from gram_reasoning.tasks.written import Blocks
 from gram_reasoning.types import Shape
 
 TASKS: dict[str, type[Task]] = {

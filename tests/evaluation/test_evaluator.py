@@ -16,7 +16,8 @@ from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.inference.select import Rule
 from gram_reasoning.inference.solve import solve
 from gram_reasoning.tasks.graph_coloring import EDGE, FIRST_COLOR
-from gram_reasoning.tasks.text import Puzzle, Written
+from gram_reasoning.tasks.text import Puzzle
+from gram_reasoning.tasks.written import Written
 from helpers import debug_recipe, make_trainer
 from oracles import coloring, nqueens
 

@@ -15,10 +15,10 @@ from gram_reasoning.tasks.arc import Arc
 from gram_reasoning.tasks.base import Problems, Task
 from gram_reasoning.tasks.configs import ArcConfig, GraphColoringConfig, MNISTConfig, NQueensConfig
 from gram_reasoning.tasks.contract import PROMISES, broken
+from gram_reasoning.tasks.forms import Block
 from gram_reasoning.tasks.graph_coloring import GraphColoring
 from gram_reasoning.tasks.mnist import MNIST
 from gram_reasoning.tasks.nqueens import NQueens
-from gram_reasoning.tasks.text import Block
 
 DEBUG = {recipe.task: name for name, recipe in RECIPES.items() if name.endswith("-debug")}
 QUEENS = NQueensConfig(size=5)

@@ -17,7 +17,7 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.inference.solve import Answer, Solved
 from gram_reasoning.storage.files import write_whole
 from gram_reasoning.tasks.pictures import Boards, Images
-from gram_reasoning.tasks.text import Written
+from gram_reasoning.tasks.written import Written
 
 GIVEN, FOUND = "#1b1b1b", "#c8452f"
 

@@ -14,7 +14,7 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig, as_asked
 from gram_reasoning.inference.solve import Solved
 from gram_reasoning.models.base import Model
-from gram_reasoning.tasks.text import Written
+from gram_reasoning.tasks.written import Written
 from gram_reasoning.trees import Tree
 
 MOST = 6

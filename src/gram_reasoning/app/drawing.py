@@ -15,7 +15,7 @@ from gram_reasoning.tasks.graph_coloring import GraphColoring
 from gram_reasoning.tasks.graph_text import read_graph
 from gram_reasoning.tasks.pictures import Boards, Images
 from gram_reasoning.tasks.sizes import OfSizes
-from gram_reasoning.tasks.text import Written
+from gram_reasoning.tasks.written import Written
 
 COLOURS = ("#4c78a8", "#f2a93b", "#59a14f", "#b279a2")
 """Of a graph's vertices; the letter stands in each too, for those who tell no colours apart."""

@@ -26,7 +26,7 @@ def run(arguments: list[str]) -> int:
     recipe = get_recipe(name)
     from gram_reasoning.build import build_task
     from gram_reasoning.tasks.base import lacks
-    from gram_reasoning.tasks.text import Written
+    from gram_reasoning.tasks.written import Written
 
     task = build_task(recipe)
     if not isinstance(task, Written):

@@ -22,7 +22,9 @@ from gram_reasoning.tasks.configs import KINDS
 
 if TYPE_CHECKING:
     from gram_reasoning.inference.solve import Solved
-    from gram_reasoning.tasks.text import Block, Blocks, Puzzle
+    from gram_reasoning.tasks.forms import Block
+    from gram_reasoning.tasks.text import Puzzle
+    from gram_reasoning.tasks.written import Blocks
 
 GROUP = 64
 """Inputs that are solved together."""

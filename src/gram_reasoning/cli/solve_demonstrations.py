@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gram_reasoning.inference.sampler import SamplerConfig
     from gram_reasoning.models.base import Model
     from gram_reasoning.tasks.demonstrations import DemonstrationText, Episode
-    from gram_reasoning.tasks.text import Block
+    from gram_reasoning.tasks.forms import Block
     from gram_reasoning.training.demonstrations import EpisodeAnswers
 
 STEPS = 200

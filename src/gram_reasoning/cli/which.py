@@ -9,7 +9,7 @@ from gram_reasoning.errors import Ambiguous, UserError
 from gram_reasoning.tasks.forms import begins_value, depth_of
 
 if TYPE_CHECKING:
-    from gram_reasoning.tasks.text import Block
+    from gram_reasoning.tasks.forms import Block
 
 ENOUGH = 200
 """Lines that tell a task."""

@@ -14,7 +14,8 @@ from gram_reasoning.inference.search import complete
 from gram_reasoning.inference.select import RankedAnswer, Rule, check_rule, in_standard_form, rank, scores
 from gram_reasoning.inference.set_config import SetConfig
 from gram_reasoning.models.base import Model
-from gram_reasoning.tasks.text import Puzzle, Written
+from gram_reasoning.tasks.text import Puzzle
+from gram_reasoning.tasks.written import Written
 
 FILL = 4
 """Inputs are sampled together until their trajectories would fill the pool so many times."""
@@ -26,7 +27,7 @@ class Answer:
 
     tokens: tuple[int, ...]
     text: str
-    """On one line (see tasks/text.py)."""
+    """On one line (see tasks/written.py)."""
     verified: bool
     """It satisfies every rule."""
     votes: int

@@ -22,8 +22,8 @@ from gram_reasoning.tasks.arc_data import Riddle, parse_json, read_set, refuse_l
 from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.configs import ArcConfig
 from gram_reasoning.tasks.demonstrations import DemonstrationText, Episode
+from gram_reasoning.tasks.forms import Block
 from gram_reasoning.tasks.pictures import Boards
-from gram_reasoning.tasks.text import Block
 
 SETS = ("training", "evaluation", "concept")
 

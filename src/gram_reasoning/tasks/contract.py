@@ -27,7 +27,8 @@ from gram_reasoning.tasks.contract_data import (
 from gram_reasoning.tasks.demonstrations import Demonstrations
 from gram_reasoning.tasks.generation import Generation
 from gram_reasoning.tasks.pictures import Boards, Images
-from gram_reasoning.tasks.text import Text, Written
+from gram_reasoning.tasks.text import Text
+from gram_reasoning.tasks.written import Written
 
 LIMIT = 200
 """Problems of each split that are looked at; encoding and splits are looked at whole."""

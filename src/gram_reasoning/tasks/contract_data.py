@@ -8,7 +8,7 @@ from torch import Tensor
 from gram_reasoning import noise
 from gram_reasoning.tasks.base import Problems, Task
 from gram_reasoning.tasks.demonstrations import Demonstrations
-from gram_reasoning.tasks.text import Written
+from gram_reasoning.tasks.written import Written
 
 SOLUTIONS = 4
 """Solutions of each problem of a sample; more where there are few problems."""

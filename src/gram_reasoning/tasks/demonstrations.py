@@ -15,7 +15,8 @@ from torch import Tensor
 
 from gram_reasoning.errors import check
 from gram_reasoning.tasks.base import Problems, Task
-from gram_reasoning.tasks.text import Block, Blocks
+from gram_reasoning.tasks.forms import Block
+from gram_reasoning.tasks.written import Blocks
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from abc import abstractmethod
 
 from torch import Tensor
 
-from gram_reasoning.tasks.text import Written
+from gram_reasoning.tasks.written import Written
 
 
 class Generation(Written):

@@ -20,10 +20,12 @@ from gram_reasoning import noise
 from gram_reasoning.errors import UserError
 from gram_reasoning.tasks.base import PAD, Problems
 from gram_reasoning.tasks.configs import GraphColoringConfig
+from gram_reasoning.tasks.forms import Block
 from gram_reasoning.tasks.graph_text import read_graph, spell, without_gaps
 from gram_reasoning.tasks.sizes import OfSizes
 from gram_reasoning.tasks.splits import HeldOutTask, hashed
-from gram_reasoning.tasks.text import Block, Puzzle, Text, Written
+from gram_reasoning.tasks.text import Puzzle, Text
+from gram_reasoning.tasks.written import Written
 
 NO_EDGE, EDGE, FIRST_COLOR = 1, 2, 3
 

@@ -16,12 +16,13 @@ from gram_reasoning import noise
 from gram_reasoning.errors import UserError
 from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.configs import LONGEST_SIDE, MazeConfig
+from gram_reasoning.tasks.forms import Block
 from gram_reasoning.tasks.maze_paths import flood, neighbours, path
 from gram_reasoning.tasks.pictures import Boards
 from gram_reasoning.tasks.prepared import with_counts
 from gram_reasoning.tasks.sizes import OfSizes, corner
 from gram_reasoning.tasks.sources import SourcedTask, as_cells
-from gram_reasoning.tasks.text import Block, Text
+from gram_reasoning.tasks.text import Text
 
 WALL, OPEN, START, GOAL, PATH = range(1, 6)
 CODE = {"#": WALL, "█": WALL, " ": OPEN, ".": OPEN, "_": OPEN}

@@ -19,7 +19,7 @@ from gram_reasoning.tasks.generation import Generation
 from gram_reasoning.tasks.mnist_data import MD5, downloaded, find, read_part
 from gram_reasoning.tasks.pictures import Images
 from gram_reasoning.tasks.prepared import file_sha256, prepared
-from gram_reasoning.tasks.text import rows_of
+from gram_reasoning.tasks.written import rows_of
 
 BLACK, WHITE = 1, 2
 SYMBOLS = "?.#"

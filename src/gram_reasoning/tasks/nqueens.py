@@ -16,12 +16,13 @@ from torch import Tensor
 
 from gram_reasoning.errors import Ambiguous, UserError
 from gram_reasoning.tasks.base import Problems
+from gram_reasoning.tasks.board_text import BoardText
 from gram_reasoning.tasks.configs import NQueensConfig
-from gram_reasoning.tasks.forms import is_list, whole
+from gram_reasoning.tasks.forms import Block, is_list, whole
 from gram_reasoning.tasks.prepared import with_all_solutions
 from gram_reasoning.tasks.sizes import OfSizes, corner
 from gram_reasoning.tasks.splits import HeldOutTask
-from gram_reasoning.tasks.text import Block, BoardText, Puzzle
+from gram_reasoning.tasks.text import Puzzle
 
 EMPTY, QUEEN = 1, 2
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from gram_reasoning.errors import UserError
 from gram_reasoning.tasks.base import PAD, Problems
-from gram_reasoning.tasks.text import Block, Puzzle, Text
+from gram_reasoning.tasks.forms import Block
+from gram_reasoning.tasks.text import Puzzle, Text
 from gram_reasoning.types import IGNORE
 
 

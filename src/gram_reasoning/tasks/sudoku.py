@@ -16,11 +16,11 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.tasks import sudoku_text
 from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.configs import SudokuConfig
-from gram_reasoning.tasks.forms import Entry, is_list
+from gram_reasoning.tasks.forms import Block, Entry, is_list
 from gram_reasoning.tasks.pictures import Boards
 from gram_reasoning.tasks.sources import SourcedTask
 from gram_reasoning.tasks.sudoku_text import BLANKS
-from gram_reasoning.tasks.text import Block, Written
+from gram_reasoning.tasks.written import Written
 
 BLANK, ONE = 1, 2
 COUNT_LIMIT = 10_000

@@ -1,6 +1,6 @@
-"""Optional parts of a task: its inputs and answers as text, written and read.
+"""Optional part of a task: its inputs and answers are read from text, from tables and from Python's values.
 
-`gram solve`, `gram data` and `gram_reasoning.load` ask for them; training and evaluation need none.
+`gram solve` and `gram_reasoning.load` ask for it; training and evaluation need none.
 """
 
 import io
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gram_reasoning.errors import UserError
-from gram_reasoning.tasks.base import PAD, Problems, Task
+from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.configs import KINDS
 from gram_reasoning.tasks.forms import (
     ANSWER,
@@ -31,51 +31,10 @@ from gram_reasoning.tasks.forms import (
     value_of,
     whole,
 )
-from gram_reasoning.tasks.pictures import Boards
+from gram_reasoning.tasks.written import Blocks, Written
 
 LONGEST_BLOCK = 1000
 """Lines of an input: more in one block is no puzzle, but a file of another kind."""
-
-
-class Written(Task):
-    """A task whose inputs and answers can be written."""
-
-    can = "write its inputs and answers as text"
-
-    @abstractmethod
-    def format(self, tokens: Sequence[int]) -> str:
-        """An input or an answer as people write it, over several lines."""
-
-    @abstractmethod
-    def compact(self, tokens: Sequence[int]) -> str:
-        """The same on one line; a task with Text reads an input back. Different answers are written differently."""
-
-
-class Blocks(Written):
-    """A task that cuts text into blocks: what a block holds, Text and DemonstrationText say."""
-
-    can = "read text"
-
-    @classmethod
-    @abstractmethod
-    def blocks(cls, lines: Iterable[str], where: str) -> Iterator[Block]:
-        """The lines of each block, while they come in.
-
-        Raises:
-            UserError: what is wrong, with file and line, and what was expected.
-        """
-
-    @classmethod
-    def model_name(cls, lines: Block, where: str) -> str:
-        """Name of the model in the package that fits a block: the kind, and the size if any."""
-        size = cls.size_of(lines, where)
-        return cls.name if size is None else f"{cls.name}{size}"
-
-    @classmethod
-    def size_of(cls, lines: Block, where: str) -> int | None:
-        """The size of what a block holds; None if the task has one size."""
-        del lines, where
-        return None
 
 
 @dataclass(frozen=True)
@@ -323,63 +282,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Tensor | np.ndarray | np.generic):
         return value.tolist()
     return [_plain(part) for part in value] if is_list(value) else value
-
-
-class BoardText(Text, Boards):
-    """Boards as text: a character a cell, by `symbols`; rows on lines of their own or joined by `/`."""
-
-    symbols: Sequence[str]
-    """The characters that stand for each token; the first of them is written."""
-    columns: int
-    """Cells in a row."""
-
-    @property
-    def legend(self) -> str:
-        """What a cell may hold, in words, for messages."""
-        return f"one of {' '.join(symbols[0] for symbols in self.symbols[PAD + 1 :])}"
-
-    @classmethod
-    def stands_alone(cls, line: str) -> bool:
-        return "/" in line
-
-    def read_one(self, lines: Block, where: str) -> Tensor:
-        place = f"{where}, line {lines[0][0]}"
-        rows = [(f"{where}, line {number}", row) for number, row in lines]
-        if self.stands_alone(lines[0][1]):
-            rows = [(f"{place}, row {r}", row) for r, row in enumerate(lines[0][1].split("/"), 1)]
-        expected = self.length // self.columns
-        if len(rows) != expected:
-            raise UserError(f"{place}: a board of {len(rows)} rows, expected {expected} rows of {self.columns} cells")
-        token_of = {symbol: token for token, symbols in enumerate(self.symbols) for symbol in symbols if token != PAD}
-        tokens = []
-        for here, row in rows:
-            cells = "".join(row.split())
-            if len(cells) != self.columns:
-                raise UserError(f"{here}: {len(cells)} cells, expected {self.columns}")
-            for c, cell in enumerate(cells, 1):
-                if cell not in token_of:
-                    raise UserError(f"{here}, cell {c}: {cell!r}, expected {self.legend}")
-                tokens.append(token_of[cell])
-        return torch.tensor(tokens)
-
-    def read_answer(self, lines: Block, where: str) -> Tensor:
-        return self.read_one(lines, where)
-
-    def rows(self, tokens: Sequence[int]) -> list[str]:
-        """The rows of a board, a character a cell."""
-        return rows_of(tokens, self.symbols, self.columns)
-
-    def format(self, tokens: Sequence[int]) -> str:
-        return "\n".join(" ".join(row) for row in self.rows(tokens))
-
-    def compact(self, tokens: Sequence[int]) -> str:
-        return "/".join(self.rows(tokens))
-
-    def cells(self, tokens: Sequence[int]) -> list[list[str]]:
-        return [list(row.replace(".", " ")) for row in self.rows(tokens)]
-
-
-def rows_of(tokens: Sequence[int], symbols: Sequence[str], columns: int) -> list[str]:
-    """Tokens as rows of characters, the first of the `symbols` of each token."""
-    cells = "".join(symbols[token][0] for token in tokens)
-    return [cells[i : i + columns] for i in range(0, len(cells), columns)]
