@@ -24,6 +24,11 @@ STUDY = Study(
 """
 
 
+@pytest.mark.parametrize("name", STUDIES)
+def test_no_run_of_the_package_is_left_out(name: str):
+    assert list(STUDIES[name].unknown()) == []
+
+
 @pytest.mark.parametrize(("name", "group"), GROUPS, ids=str)
 def test_every_run_makes_a_recipe_on_the_task_of_its_study(name: str, group: str):
     study = STUDIES[name]

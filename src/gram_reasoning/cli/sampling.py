@@ -29,7 +29,7 @@ class SamplingOptions:
     """Normal noise of this size on the latent state before every step; the default is the recipe's. With the surest
     answer chosen (--select halt), PTRM."""
     temperature: float | None = None
-    """Of drawn tokens, for a model that draws them (AR, MDLM); the default is 1."""
+    """Of drawn tokens, for a model that draws them (AR, MDLM, D3PM); the default is 1."""
     decode: Literal["ancestral", "greedy", "beam"] | None = None
     """How a model from left to right (AR) takes its tokens: by chance (the default), always the likeliest, or by a
     stochastic beam search, whose samples of an input never repeat."""

@@ -41,7 +41,7 @@ def evaluate(
         submit: called with the answers for a submission, best first (M, attempts, L).
         stands_for: how many inputs of a split each problem stands for (M,), in accuracy and coverage.
     """
-    check_rule(model, rule)
+    check_rule(model, rule, config.draw_tokens)
     seen = augmented(task, problems, views)
     vectors = identity_vectors(model, seen)
     candidates = sample(

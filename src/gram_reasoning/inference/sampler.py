@@ -164,7 +164,7 @@ def _sample(
     values = torch.zeros(total + 1, device=device)
     taken = torch.zeros(total + 1, dtype=torch.int64, device=device)
     halts = torch.zeros(total + 1, device=device) if can_halt(model) else None
-    margins = torch.zeros(total + 1, device=device) if decodes(model) else None
+    margins = torch.zeros(total + 1, device=device) if decodes(model) and not config.draw_tokens else None
 
     rows = min(max(side, config.chunk // side * side), total)
     trajectory = torch.arange(rows, device=device)  # of those in `own`; `total` where a place is empty

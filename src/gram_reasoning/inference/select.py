@@ -53,10 +53,19 @@ def rank(answers: Tensor, values: Tensor, rule: Rule) -> list[RankedAnswer]:
     return sorted(ranked, key=lambda a: (not any(a.answer), *order[rule](a)))  # padding alone is no answer: last
 
 
-def check_rule(model: Model, rule: Rule) -> None:
-    """UserError if the model cannot say what the rule asks."""
+def check_rule(model: Model, rule: Rule, drawn: bool = False) -> None:
+    """UserError if the model cannot say what the rule asks.
+
+    Args:
+        drawn: the tokens of its answers are drawn from their probabilities.
+    """
     check(rule != "halt" or can_halt(model), "--select", rule, "another rule, for a model without a halt head")
-    check(rule != "margin" or decodes(model), "--select", rule, "another rule, for a model whose tokens are drawn")
+    check(
+        rule != "margin" or (decodes(model) and not drawn),
+        "--select",
+        rule,
+        "another rule, for a model whose tokens are drawn",
+    )
 
 
 def scores(candidates: Candidates, rule: Rule) -> Tensor:

@@ -92,7 +92,7 @@ def solve(
     Args:
         first_input: number of the first input, which keys its noise (see `sample`).
     """
-    check_rule(model, rule)
+    check_rule(model, rule, config.draw_tokens)
     together = max(1, config.chunk * FILL // config.samples)
     for start in range(0, len(puzzles), together):
         chosen = puzzles[start : start + together]

@@ -17,8 +17,9 @@ from gram_reasoning.models.configs import (
     ModelConfig,
     TrmConfig,
 )
+from gram_reasoning.recipes.graph_coloring import coloring6
 from gram_reasoning.recipes.nqueens import nqueens7_pocket, nqueens8
-from gram_reasoning.recipes.sudoku import sudoku9, sudoku_extreme
+from gram_reasoning.recipes.sudoku import sudoku4, sudoku9, sudoku_extreme
 
 
 def rival(base: Recipe, name: str, summary: str, model: ModelConfig, samples: int = 1, **train: Any) -> Recipe:
@@ -69,12 +70,21 @@ def pocket(base: Recipe, called: str, board: str, name: str) -> Recipe:
     return rival(base, called, f"{board} by {what}: minutes on one CPU core.", model, **train)
 
 
-def flow_pocket() -> Recipe:
-    """Looped Flows on 7x7."""
-    base = nqueens7_pocket()
-    told = "7x7 by Looped Flows: minutes on one CPU core."
-    settings: dict[str, Any] = {"steps": 800, "eval_every": 400, "eval_samples": 4}
-    return rival(base, "nqueens7-looped-flow-pocket", told, FLOW, base.evaluation.samples, **settings)
+def flow_pocket(base: Recipe, name: str, told: str, prefix: int = 15, **train: Any) -> Recipe:
+    """Looped Flows in that size."""
+    summary = f"{told} by Looped Flows: minutes on one CPU core."
+    settings = {"steps": 800, "eval_every": 400, "eval_samples": 4, **train}
+    model, evaluation = replace(FLOW, prefix_tokens=prefix), EvalConfig(samples=base.evaluation.samples)
+    return replace(rival(base, name, summary, model, evaluation.samples, **settings), evaluation=evaluation)
+
+
+def flow_pockets() -> tuple[Recipe, ...]:
+    """On boards with several solutions, on graphs, and on puzzles with one."""
+    return (
+        flow_pocket(nqueens7_pocket(), "nqueens7-looped-flow-pocket", "7x7"),
+        flow_pocket(coloring6(), "coloring6-looped-flow-pocket", "3-colouring, 6 vertices,", 17),
+        flow_pocket(sudoku4(), "sudoku4-looped-flow-pocket", "4x4 Sudoku", 16),
+    )
 
 
 # -- the paper's size --------------------------------------------------------------------------------------------------
@@ -141,7 +151,7 @@ def system(base: Recipe, board: str, name: str, what: str, model: ModelConfig) -
 def flow() -> Recipe:
     """Looped Flows on 8x8: batch, rates and average as published."""
     base = nqueens8()
-    told, model = "8x8: Looped Flows (7.6M).", LoopedFlowConfig(low_steps=4)
+    told, model = "8x8: Looped Flows (7.2M).", LoopedFlowConfig(low_steps=4)
     return priced(rival(base, "nqueens8-looped-flow", told, model, base.evaluation.samples, ema=0.999))
 
 
@@ -216,7 +226,7 @@ RECIPES: tuple[Callable[[], Recipe], ...] = tuple(
     for recipe in (
         *(pocket(nqueens7_pocket(), f"nqueens7-{name}-pocket", "7x7", name) for name in POCKET),
         *(pocket(sudoku9(), f"sudoku9-{name}", "9x9 Sudoku with at most 20 blanks", name) for name in POCKET),
-        flow_pocket(),
+        *flow_pockets(),
         flow(),
         *of_paper(nqueens8, "8x8", PAPER),
         *of_paper(sudoku_extreme, "Sudoku-Extreme", ON_SUDOKU),

@@ -32,7 +32,7 @@ STUDY = Study(
         system("Looped TF", RELATIONS, 400),
         system("HRM", RELATIONS, 64),
         system("Direct 8", RELATIONS, 48, hidden_size=48, mixer_size=48),
-        system("Looped Flows", RELATIONS, 64),
+        system("Looped Flows", RELATIONS, 400),
         system("GRAM", PAPER, 64, prefix=32),
         system("TRM", PAPER, 400, prefix=32),
         system("AR", PAPER, 320),

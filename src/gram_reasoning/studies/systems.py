@@ -17,7 +17,7 @@ RECIPES: dict[str, str] = {
     "Direct 8": "nqueens7-direct-pocket",
     "AR": "nqueens7-ar-pocket",
     "MDLM": "nqueens7-mdlm-pocket",
-    "Looped Flows": "nqueens7-flows-pocket",
+    "Looped Flows": "nqueens7-looped-flow-pocket",
 }
 ONE_ANSWER = ("twin", "TRM", "HRM", "Looped TF", "Direct 8")
 """Systems whose answers to an input are all the same."""
