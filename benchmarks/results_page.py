@@ -126,7 +126,7 @@ TABLES = (
     ),
     Table(
         "Sudoku boards from nothing",
-        "pocket size, 60 core-minutes a run; 10,000 boards, of D3PM 1,000 in 100 steps (the paper: 100,000, 1000 steps)",
+        "pocket size, 60 core-minutes a run; 10,000 boards, D3PM 1,000 in 100 steps (the paper: 100,000, 1000 steps)",
         "boards",
         (Number("valid", "boards.measures.validity"), Number("distinct of valid", "boards.measures.distinct_of_valid")),
         (
