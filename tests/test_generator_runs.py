@@ -1,4 +1,4 @@
-"""The recipes of the generators: every debug twin runs, is shared and generates."""
+"""The recipes of the generators: every debug version runs, is shared and generates."""
 
 import json
 from dataclasses import replace

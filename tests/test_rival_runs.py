@@ -1,4 +1,4 @@
-"""The recipes of the rivals and the ablations: every debug twin runs, and the commands know each kind of model."""
+"""The recipes of the rivals and the ablations: every debug version runs, and the commands know each kind of model."""
 
 import json
 from dataclasses import fields, replace

@@ -134,7 +134,25 @@ def quick(arguments: list[str]) -> bool:
     """Whether a command is done in seconds with what the sources hold."""
     own = "--checkpoint" in arguments
     board = arguments[0] == "solve" and not own and re.match(r"[\w.,/-]+$", arguments[1]) is not None
-    return (board and "boards.txt" not in arguments[1]) or arguments[0] in ("recipes", "data", "--version")
+    made_up = arguments[1:] and re.search(r"\b(boards|graph|maze|puzzles)\.\w+$", arguments[1])
+    return (board and not made_up) or arguments[0] in ("recipes", "data", "--version")
+
+
+PYTHON = {
+    page.name: found
+    for page in PAGES
+    if (found := re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
+    and page.name not in ("README.md", "own-task.md")  # tests/test_api.py and tests/test_own_task.py run them
+}
+
+
+@pytest.mark.parametrize("name", sorted(PYTHON.keys() - {"app.md"}))  # which wants a page that is open
+def test_the_python_of_a_page_runs(name: str, capsys: pytest.CaptureFixture[str]):
+    names: dict[str, Any] = {}
+    for block in PYTHON[name]:
+        exec(compile(block, name, "exec"), names)
+    if "print" in PYTHON[name][0]:
+        assert capsys.readouterr().out.strip()
 
 
 QUICK = {" ".join(arguments): arguments for arguments in BLOCKS.values() if quick(arguments)}

@@ -26,5 +26,5 @@ def run(arguments: list[str]) -> int:
     for name, recipe in RECIPES.items():
         if not name.endswith("-debug"):
             print(f"{name:{width}}  {recipe.summary}")
-    print("\nEach has a twin NAME-debug that runs whole in seconds.")
+    print("\nEach has a debug version, NAME-debug, that runs whole in seconds.")
     return 0

@@ -37,8 +37,8 @@ class SolveOptions(SetOptions):
     """Solve boards with a trained model; the rules check every answer before it is printed.
 
     An N-Queens board is N lines of N cells (Q or .), with an empty line after it; or one line: its rows joined by / or,
-    for each row, the column of its queen counted from 1 (. where open), joined by commas. 7x7 and 8x8 need no
-    --checkpoint. The README has the forms of the other tasks.
+    for each row, the column of its queen counted from 1 (. where open), joined by commas. Queens, Sudoku, graphs and
+    mazes of the usual sizes need no --checkpoint; docs/tasks.md has their forms.
 
     Standard input is answered as it comes. At a bad board the command stops with its line number and exit code 2;
     what was answered before stays answered. The exit code is 0 if every board was solved, else 1.

@@ -47,7 +47,7 @@ RECIPES: dict[str, Recipe] = {}
 
 
 def add(recipe: Recipe) -> None:
-    """Give a recipe its place in `gram recipes`, with its debug twin."""
+    """Give a recipe its place in `gram recipes`, with its debug version."""
     for one in (recipe, debug(recipe)):
         RECIPES[one.name] = one
 

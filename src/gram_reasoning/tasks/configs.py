@@ -14,7 +14,7 @@ class TaskConfig:
     kind: ClassVar[str]
 
     def small(self) -> Self:
-        """The same task with little data that needs no download, for debug twins."""
+        """The same task with little data that needs no download, for debug versions."""
         return self
 
 

@@ -13,7 +13,7 @@ class ModelConfig:
     kind: ClassVar[str]
 
     def small(self) -> Self:
-        """The same model so small that it trains in seconds, for debug twins."""
+        """The same model so small that it trains in seconds, for debug versions."""
         return self
 
 
