@@ -10,7 +10,7 @@ from gram_reasoning.errors import UserError
 if TYPE_CHECKING:
     from gram_reasoning.api import Answer, Solved, Solver, load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Answer", "Solved", "Solver", "UserError", "__version__", "load"]
 
 
