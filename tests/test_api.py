@@ -290,6 +290,21 @@ def test_names_of_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
         gram_reasoning.load(name)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_the_default_dtype_is_the_callers_business(dtype: torch.dtype):
+    board = "4,.,.,.,.,.,."
+    plain = gram_reasoning.load("nqueens7", device="cpu")
+    expected = plain.solve(board, samples=8), next(plain.answer_sets([board], answers=4, budget=64))
+    torch.set_default_dtype(dtype)
+    try:
+        solver = gram_reasoning.load("nqueens7", device="cpu")
+        found = solver.solve(board, samples=8), next(solver.answer_sets([board], answers=4, budget=64))
+        assert torch.get_default_dtype() == dtype
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found == expected
+
+
 # -- cards ---------------------------------------------------------------------------------------------------------
 
 

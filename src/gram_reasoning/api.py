@@ -24,7 +24,7 @@ from gram_reasoning.inference.select import Rule
 from gram_reasoning.inference.set_config import Choose, Explore, Score, SetConfig
 from gram_reasoning.inference.solve import Answer, Solved, solve, solve_sets
 from gram_reasoning.models.base import Model
-from gram_reasoning.nn.precision import Precision
+from gram_reasoning.nn.precision import Precision, in_float32
 from gram_reasoning.processes import choose_device
 from gram_reasoning.storage import checkpoint, hub
 from gram_reasoning.tasks.base import Task, lacks
@@ -174,7 +174,7 @@ class Solver:
             precision=precision,
         )
         for task, inputs, done in self._groups(puzzles, "solve"):
-            yield from solve(self.model, task, inputs, sampler, select, first_input=done)
+            yield from in_float32(solve(self.model, task, inputs, sampler, select, first_input=done))
 
     def answer_sets(
         self,
@@ -235,7 +235,7 @@ class Solver:
             sampler=sampler,
         )
         for task, inputs, done in self._groups(puzzles, "answer_sets"):
-            yield from solve_sets(self.model, task, inputs, config, first_input=done)
+            yield from in_float32(solve_sets(self.model, task, inputs, config, first_input=done))
 
     def _groups(self, puzzles: Iterable[Any], asked: str) -> Iterator[tuple[Text, list[Puzzle], int]]:
         """The task, inputs that are solved together, and how many came before them."""

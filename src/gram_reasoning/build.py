@@ -21,6 +21,7 @@ from gram_reasoning.models.looped_flow import LoopedFlow
 from gram_reasoning.models.mdlm import MaskedDiffusion
 from gram_reasoning.models.trm import TinyRecursion
 from gram_reasoning.models.vae import Variational
+from gram_reasoning.nn.precision import default_float32
 from gram_reasoning.storage import checkpoint
 from gram_reasoning.storage.hub import BUNDLED, find_model
 from gram_reasoning.tasks.arc import Arc
@@ -153,6 +154,7 @@ def _owners(config: dict[str, Any], path: Path) -> tuple[str, ...]:
     return tuple(owners)
 
 
+@default_float32()
 def load_model(
     name: str | Path, device: torch.device | str = "cpu", size: int | None = None
 ) -> tuple[Recipe, Task, Model]:

@@ -45,7 +45,12 @@ def test_boards_are_judged(model: str, tmp_path: Path, capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--count", "0"], "--count"), (["--checkpoint", "nowhere"], "nowhere"), (["--checkpoint", "sudoku4"], "sudoku4")],
+    [
+        (["--count", "0"], "--count"),
+        (["--checkpoint", "nowhere"], "nowhere"),
+        (["--checkpoint", "sudoku4"], "sudoku4"),
+        (["--checkpoint", "boards", "--task", "digits"], "--task digits: expected nothing beside --checkpoint"),
+    ],
 )
 def test_mistakes(options: list[str], message: str, capsys: pytest.CaptureFixture[str]):
     assert main(["generate", *options]) == 2

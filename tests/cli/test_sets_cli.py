@@ -55,6 +55,35 @@ def test_a_set_keeps_its_number_and_its_budget(model: str, capsys: pytest.Captur
     assert [one.to_json() for one in python] == [item]
 
 
+def test_a_set_that_leaves_solutions_out_is_not_complete():
+    """Of 40 solutions three may be in the set: the estimate is of all that were found, and all valid samples count."""
+    empty = "/".join(["." * 7] * 7)
+    [few] = gram_reasoning.load("nqueens7").answer_sets([empty], answers=3)
+    [many] = gram_reasoning.load("nqueens7").answer_sets([empty], answers=40)
+    assert few.known_solutions == 40
+    assert len(few.solutions) <= 3
+    assert few.complete is not None
+    assert many.complete is not None
+    assert few.complete < 0.2 < 0.5 < many.complete
+    assert few.right is not None
+    assert few.right > sum(answer.votes for answer in few.solutions)
+
+
+def test_an_abstention_is_named(capsys: pytest.CaptureFixture[str]):
+    board = "......./......./....Q../......./......./......./......."
+    assert main(["solve", board, "--answers", "3", "--at-least", "0.9"]) == 1
+    assert "abstained: no answer of" in capsys.readouterr().out
+    assert main(["solve", board, "--answers", "3", "--at-least", "7"]) == 2
+    assert "at_least: got 7.0, expected 0 to 1, by votes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--choose", "verified"], ["--most", "20", "--settle", "0.95"]])
+def test_one_answer_has_a_budget_of_its_own(more: list[str], capsys: pytest.CaptureFixture[str]):
+    board = "......./......./....Q../......./......./......./......."
+    assert main(["solve", board, "--answers", "1", *more]) == 0
+    assert "1 of 6 solutions found" in capsys.readouterr().out
+
+
 def test_an_evaluation_of_sets_and_its_figures(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     file, again = tmp_path / "sets.json", tmp_path / "again.json"
     arguments = [

@@ -218,6 +218,8 @@ def test_text_is_read_back(graph: tuple[int, oracle.Edges], random: Any):
     random.shuffle(lines)
     if len(lines[0]) == 2 and lines[0][1] + 1 >= len(lines) - 1:  # it might count vertices and edges
         lines = [(line[1], line[0]) if len(line) == 2 else line for line in sorted(lines)]
+    if edges:  # a lone number in front might count vertices
+        lines.sort(key=lambda line: len(line) == 1)
     forms = [
         "\n".join(" ".join(str(v + 1) for v in line) for line in lines),
         "\n".join(", ".join(str(v) for v in line) for line in lines),  # from 0, with commas
@@ -247,6 +249,10 @@ def test_answers_as_text(layout: str):
 
 BAD = [
     ("", "no input found"),
+    ("5/0 1/1 2", "'5' may be the number of vertices, or a vertex without edges"),
+    ("4/5/1 2/2 3/3 4/4 1/1 3", "'4' may be the number of vertices, or a vertex without edges"),
+    ("1 2 5/2 3 6/4", "'1 2 5' may be an edge 1 2 of weight 5"),
+    ("p edge 4 99/e 1 2", "'p edge 4 99', expected as many lines e, but 1 follow: cut off?"),
     ("1 2 3/4 5", "'1 2 3' may be an edge 1 2 of weight 3, or the neighbours 2 and 3 of 1"),
     ("1 x/2 3", "'1 x', expected an edge"),
     ("1 1/5 6", "vertex 1 joined to itself"),

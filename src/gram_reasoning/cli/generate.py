@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from gram_reasoning.cli.border import PICTURES, can_write, in_range, parse, progress, set_threads, write_lines
 from gram_reasoning.cli.sampling import SamplingOptions, no_halting, sampler_config
+from gram_reasoning.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,9 +31,10 @@ class GenerateOptions(SamplingOptions):
     """
 
     checkpoint: str | None = None
-    """A run or a model folder, of a task that generates; the default is the model of the package for --task."""
-    task: Literal["boards", "digits"] = "boards"
-    """What to generate by a model of the package: full 4x4 Sudoku boards, or digits of 14x14 pixels."""
+    """A run or a model folder, of a task that generates; the default is the model of the
+    package for --task."""
+    task: Literal["boards", "digits"] | None = None
+    """What to generate by a model of the package: full 4x4 Sudoku boards, unless it is digits of 14x14 pixels."""
     count: int = 10
     """How many, valid or not."""
     puzzles: bool = False
@@ -67,7 +69,9 @@ def run(arguments: list[str]) -> int:
     from gram_reasoning.tasks.generation import Generation, Puzzles
 
     set_threads(options.threads)
-    name = options.task if options.checkpoint is None else options.checkpoint
+    if options.checkpoint is not None and options.task is not None:
+        raise UserError(f"--task {options.task}: expected nothing beside --checkpoint, whose task it is")
+    name = options.checkpoint or options.task or "boards"
     recipe, task, model = load_model(name, choose_device(options.device))
     if not isinstance(task, Generation):
         raise lacks(task, Generation, name)

@@ -52,7 +52,8 @@ class SetOptions(SamplingOptions):
     answers: int | None = None
     """Answer with a set: the most distinct answers of an input."""
     budget: int | None = None
-    """Most supervision steps of an input, over all its trajectories; the default is 16 for each answer."""
+    """Most supervision steps of an input, over all its trajectories; the default is 16 for
+    each answer, at least 320."""
     choose: Literal["model", "verified"] | None = None
     """Who chooses the set: the model's scores alone, or the rules as the trajectories go."""
     score: Literal["votes", "product", "margin", "lprm"] | None = None
@@ -71,6 +72,8 @@ class SetOptions(SamplingOptions):
     """Trajectories of an input that step together; the default is 16."""
 
 
+LEAST_BUDGET = 320
+"""Steps of an input where nothing else is said: a few answers want as many trajectories as many."""
 SET_OPTIONS = ("budget", "choose", "score", "until", "explore", "at_least", "settle", "most", "width")
 
 
@@ -80,7 +83,7 @@ def set_config(options: SetOptions, sampler: "SamplerConfig", **defaults: Any) -
 
     given = {name: value for name in ("answers", *SET_OPTIONS) if (value := getattr(options, name)) is not None}
     values = {**defaults, **given}
-    values.setdefault("budget", 16 * values["answers"])
+    values.setdefault("budget", max(LEAST_BUDGET, 16 * values["answers"]))
     return SetConfig(sampler=sampler, **values)
 
 

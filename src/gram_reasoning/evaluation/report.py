@@ -182,13 +182,19 @@ def solved_text(item: Solved, place: str, show_all: bool) -> str:
     """One input and what was found for it: the best solution, or all of them."""
     task = item.writer
     found = item.solutions
-    valid = sum(a.votes for a in found)
+    valid = sum(a.votes for a in found) if item.right is None else item.right
     if item.known_solutions == 0:
         head = "no solution exists"
     elif not found:
         exist = "" if item.known_solutions is None else f", {_number(task, item.known_solutions)} exist"
-        head = f"not solved: none of {item.samples} samples is a solution{exist}; --all, or more --samples or --steps, "
-        head += "may find one"
+        more = "--all, or more --samples or --steps," if item.spent is None else "a larger --budget, or more --steps,"
+        head = f"not solved: none of {item.samples} samples is a solution{exist}; {more} may find one"
+        if item.abstained:
+            head = f"abstained: no answer of {item.samples} samples reaches --at-least{exist}"
+        elif valid:
+            head = (
+                f"not solved: of {item.samples} samples {valid} are solutions, none was chosen{exist}; {more} may help"
+            )
     else:
         of = "" if item.known_solutions is None else f" of {_number(task, item.known_solutions)}"
         cost = f"{item.steps} steps" if item.spent is None else f"{item.spent} steps in all"

@@ -47,6 +47,8 @@ class SetConfig:
             check(1 <= getattr(self, name) <= most, name, getattr(self, name), f"1 to {most}")
         for name, kinds in (("choose", Choose), ("score", Score), ("explore", Explore)):
             check(getattr(self, name) in get_args(kinds), name, getattr(self, name), f"one of {get_args(kinds)}")
+        most = 1.0 if self.score in ("votes", "product", "lprm") else float("inf")
+        check(0 <= self.at_least <= most, "at_least", self.at_least, f"0 to {most:g}, by {self.score}")
         check(self.settle is None or 0 < self.settle <= 1, "settle", self.settle, "a probability above 0, up to 1")
         check(self.most is None or self.most >= 1, "most", self.most, "at least 1")
         check(self.until is None or 0 < self.until <= 1, "until", self.until, "a share above 0, up to 1")

@@ -10,7 +10,7 @@ from torch import Tensor
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.answer_set import answer_sets
 from gram_reasoning.inference.sampler import SamplerConfig, sample
-from gram_reasoning.inference.search import complete
+from gram_reasoning.inference.search import complete, held
 from gram_reasoning.inference.select import RankedAnswer, Rule, check_rule, in_standard_form, rank, scores
 from gram_reasoning.inference.set_config import SetConfig
 from gram_reasoning.models.base import Model
@@ -49,6 +49,10 @@ class Solved:
     """Supervision steps that a set took; None where `samples` trajectories took `steps` each."""
     complete: float | None = None
     """The estimated share that the solutions found are of all that the model has to give; None without a set."""
+    right: int | None = None
+    """Samples that ended in a solution, also in one that is not in the set; None without a set."""
+    abstained: bool = False
+    """There were answers, and none reached the score that was asked for."""
     known_solutions: int | None = None
     """As many as the exact solver counted (see Task.count_limit); None where nothing can count."""
 
@@ -127,9 +131,11 @@ def solve_sets(
     found = answer_sets(model, task, inputs, config, first_input)
     for puzzle, one in zip(puzzles, found, strict=True):
         tokens = puzzle.tokens
-        ranked = [RankedAnswer(h.answer, h.votes, h.scores[config.score], h.first) for h in one.answers]
-        answers = _verified(task, tokens, ranked)
-        right = {a.tokens for a in answers if a.verified}
+        every = [RankedAnswer(h.answer, h.votes, h.scores[config.score], h.first) for h in held(one.ended)]
+        checked = {a.tokens: a for a in _verified(task, tokens, every)}
+        answers = tuple(checked[h.answer] for h in one.answers)
+        right = {a.tokens for a in checked.values() if a.verified}
+        told = sum(a.verified for a in answers)
         yield Solved(
             input=puzzle.writer.compact(tokens.tolist()),
             tokens=tuple(tokens.tolist()),
@@ -138,7 +144,9 @@ def solve_sets(
             steps=config.sampler.steps,
             writer=puzzle.writer,
             spent=one.spent,
-            complete=complete([e for e in one.ended if e.answer in right]),
+            complete=complete([e for e in one.ended if e.answer in right]) * told / max(1, len(right)),
+            right=sum(e.answer in right for e in one.ended),
+            abstained=not answers and bool(right) | (config.choose == "model" and bool(checked)),
             known_solutions=task.count_solutions(tokens.tolist()),
         )
 

@@ -1,13 +1,37 @@
 """The precision of matrix products."""
 
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 
 Precision = Literal["fp32", "bf16"]
+Item = TypeVar("Item")
+
+
+@contextmanager
+def default_float32() -> Iterator[None]:
+    """Inside, new tensors are float32, as the models are, whatever the caller's default."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def in_float32(items: Iterator[Item]) -> Iterator[Item]:
+    """Each item is made under `default_float32`, and handed over outside."""
+    while True:
+        with default_float32():
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+        yield item
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

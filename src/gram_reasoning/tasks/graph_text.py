@@ -66,10 +66,16 @@ def _read_edges(lines: list[Place]) -> Graph:
     """A graph whose every line is an edge or a vertex; or a vertex with its neighbours, where that is certain."""
     wanted = "an edge (two vertices) or a vertex"
     rows = [_numbers(line, place, None, wanted) for place, line in lines]
+    if len(rows[0]) == 1 and any(len(row) > 1 for row in rows):
+        place, line = lines[0]
+        raise Ambiguous(
+            f"{place}: {line[:40]!r} may be the number of vertices, or a vertex without edges; expected "
+            f"`p edge {line.strip()} EDGES` with lines `e A B` for the number, or this vertex below the edges"
+        )
     if all(len(row) <= 2 for row in rows):
         return _graph(_without_header(rows, lines), lines)
     place, line = next(one for one, row in zip(lines, rows, strict=True) if len(row) > 2)
-    if any(len(row) > 3 for row in rows) or any(len(row) == 1 for row in rows):
+    if any(len(row) > 3 for row in rows):
         return _graph(rows, lines)
     a, b, c = _numbers(line, place, (3,), wanted)
     raise Ambiguous(
@@ -118,7 +124,7 @@ def _neighbours(line: str, place: str) -> list[int]:
 
 def _read_dimacs(lines: list[Place]) -> Graph:
     """DIMACS .col: a line `p edge VERTICES EDGES`, then lines `e A B`, vertices from 1."""
-    size, edges = -1, set()
+    size, edges, told, found, header = -1, set(), 0, 0, lines[0]
     for place, line in lines:
         kind, *rest = line.split() or [""]
         if kind == "p":
@@ -127,7 +133,8 @@ def _read_dimacs(lines: list[Place]) -> Graph:
             numbers = rest[1:] if rest[:1] in (["edge"], ["edges"], ["col"]) else rest
             if len(numbers) != 2:
                 raise UserError(f"{place}: {line[:40]!r}, expected {PROBLEM}")
-            size, _ = _numbers(" ".join(numbers), place, (2,), "two numbers after `p edge`")
+            size, told = _numbers(" ".join(numbers), place, (2,), "two numbers after `p edge`")
+            header = (place, line)
         elif kind == "e":
             if size < 0:
                 raise UserError(f"{place}: an edge first, expected the line {PROBLEM}")
@@ -136,8 +143,11 @@ def _read_dimacs(lines: list[Place]) -> Graph:
             if not all(1 <= v <= size for v in pair):
                 raise UserError(f"{place}: an edge {pair[0]} {pair[1]}, expected vertices from 1 to {size}")
             edges.add(_edge(pair, 1, place))
+            found += 1
         elif kind not in ("n", "d", "v", "x"):  # values and places of nodes, which colouring has no use for
             raise UserError(f"{place}: {line[:40]!r}, expected a line that begins with c, p or e")
+    if told not in (found, len(edges), 2 * len(edges)):  # some count each edge once, some in both directions
+        raise UserError(f"{header[0]}: {header[1][:40]!r}, expected as many lines e, but {found} follow: cut off?")
     return Graph(size, edges, 1)
 
 
