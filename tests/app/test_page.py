@@ -228,8 +228,10 @@ def test_twenty_visitors_at_once(client: Callable[[], Any], capsys: pytest.Captu
     with ThreadPoolExecutor(VISITORS) as pool:
         results = list(pool.map(answered, range(VISITORS)))
     took = sorted(seconds for seconds, _ in results)
-    for _, (message, standing, *_) in results:
+    for _, (message, standing, answers, *_, film) in results:
         assert message == ""
+        assert answers.count("✓ verified") >= 1
+        assert film.count("ended at step") == 6
         assert re.search(r"[1-6] of 6 solutions found", standing)
         assert 'data-done="true"' in standing
     with capsys.disabled():

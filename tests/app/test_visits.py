@@ -173,8 +173,10 @@ def test_own_models_are_offered_by_their_folders(seven: Path, tmp_path: Path):
     one, two = bundled.own([str(seven), str(run)])
     assert (one.name, one.label) == ("seven", "N-Queens, 7x7 (seven)")
     assert two.name == str(run)  # nqueens8 is there already
-    *_, (message, standing, *_) = Visits({"seven": one}, Limits(4, 6)).solve("seven", BOARD, 4, 6, 0)
+    *_, (message, standing, answers, *_, film) = Visits({"seven": one}, Limits(4, 6)).solve("seven", BOARD, 4, 6, 0)
     assert message == ""
+    assert "card" in answers
+    assert "card" in film
     assert "solution" in standing
 
 

@@ -101,12 +101,13 @@ def _solve(answers: Visits, solving: list[bundled.Choice], limits: Limits) -> No
             at = gr.Slider(1, 2, 1, step=1, label="Trajectories after step", visible=False, elem_id="at")
             paths = gr.HTML("", elem_id="film")
     puzzle, results = [written, squares, drawn, message], [standing, found, film, at, paths]
+    for other in (task.input, written.change):
+        other(answers.replace, turn, None, trigger_mode="multiple", **AT_ONCE)
     task.input(answers.pick, task, [side, *puzzle, deep, *results], **AT_ONCE)
     side.input(answers.clear, [task, side], puzzle, **AT_ONCE)
     new.click(answers.example, [task, side], puzzle, **AT_ONCE)
     wipe.click(answers.clear, [task, side], puzzle, **AT_ONCE)
     written.change(None, None, [standing, found, at, paths], js=EMPTY, **AT_ONCE)  # they answer the puzzle before
-    written.change(answers.replace, turn, None, trigger_mode="multiple", **AT_ONCE)
     written.change(answers.looked, [task, written, squares], puzzle[1:], trigger_mode="always_last", **AT_ONCE)
     squares.input(None, squares, written, js="(rows) => rows", **AT_ONCE)
     go.click(None, None, standing, js=f"() => {shown.BEGUN!r}", **AT_ONCE)  # at once, before the server says so

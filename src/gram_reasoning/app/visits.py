@@ -166,15 +166,16 @@ class Visits:
             if time.monotonic() - at >= PAUSE:
                 yield _answered(drawer, state, sent, shown.standing(state))
                 sent, at = state, time.monotonic()
+        # The last word is whole: a program that asks gets that one alone.
         if turn.replaced:
             yield "", *NOTHING
         elif state is None:
             yield "", shown.status(shown.halted(0, config.samples), done=True), *NOTHING[1:]
         elif turn.stopped:
-            yield _answered(drawer, state, sent, shown.standing(state, stopped=True))
+            yield _answered(drawer, state, None, shown.standing(state, stopped=True))
         else:
             known = task.count_solutions(puzzle.tokens.tolist())
-            yield _answered(drawer, state, sent, shown.standing(state, known, task.count_limit, done=True))
+            yield _answered(drawer, state, None, shown.standing(state, known, task.count_limit, done=True))
 
     def begin(self, last: str) -> str:
         """A turn for a new run, in place of the visitor's last one."""
@@ -227,7 +228,7 @@ def step(film: Film | None, number: float) -> str:
 
 
 def _answered(drawer: Drawer, state: State, sent: State | None, standing: str) -> tuple[Any, ...]:
-    """What the page shows of a state, without what it shows already of the one that was sent before."""
+    """What the page shows of a state, without what it shows already of the one that was sent before, if any."""
     found = gr.skip() if sent and sent.found == state.found else shown.answers(drawer, state)
     same = sent and sent.watched == state.watched
     return "", standing, found, *((gr.skip(),) * 3 if same else _filmed(Film.of(drawer, state)))
