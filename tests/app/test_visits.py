@@ -42,8 +42,8 @@ def test_an_example_is_a_puzzle_with_a_solution(name: str, size: int | None, vis
     draws = [example(task, random.Random(seed)) for seed in range(4)]
     assert len(set(draws)) > 1
     for text in draws:
-        _, puzzle = visits.read(name, text)
-        known = task.count_solutions(puzzle.tokens.tolist())
+        solver, puzzle = visits.read(name, text)
+        known = solver.task.count_solutions(puzzle.tokens.tolist())
         assert known is not None
         assert known >= 1
 
