@@ -1,19 +1,16 @@
 """A page served by a process of its own, and a browser without a screen; skipped, with one reason, without them."""
 
-import os
 import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from app_helpers import Served
+from app_helpers import Served, serving
 
-HERE = Path(__file__).parent
+from gram_reasoning.storage.hub import BUNDLED
+
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 MISSING = [
     name
@@ -38,25 +35,23 @@ QUIET = [
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if MISSING and "served" in getattr(item, "fixturenames", ()):
+        if MISSING and {"served", "narrow", "chromium"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.skip(reason=f"the page needs {', '.join(MISSING)}"))
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
-    with tempfile.TemporaryDirectory(prefix="gram-app-") as name:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "GRADIO_TEMP_DIR": name, "HOME": name}
-        command = [sys.executable, "-u", HERE / "served.py", name]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("http://127.0.0.1:"), line
-        try:
-            yield Served(line.split()[0].rstrip("/"), process.pid, Path(name))
-        finally:
-            process.terminate()
-            process.wait()
-            process.stdout.close()
+    with serving() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A page that answers one click at a time, lets one wait, takes long ones, and offers an own model, `seven`."""
+    own = tmp_path_factory.mktemp("own") / "seven"
+    shutil.copytree(BUNDLED / "nqueens7", own)
+    with serving("--together", "1", "--queue", "1", "--samples", "8000", "--checkpoint", str(own)) as one:
+        yield one
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""`gram app` on a free port, noting whom it calls: `python tests/app/served.py FOLDER`."""
+"""`gram app` on a free port, noting whom it calls: `python tests/app/served.py FOLDER [OPTIONS]`."""
 
 import socket
 import sys
@@ -32,4 +32,4 @@ sys.addaudithook(note)
 
 from gram_reasoning.cli import main  # noqa: E402 - after the hook
 
-sys.exit(main(["app", "--port", str(free_port())]))
+sys.exit(main(["app", "--port", str(free_port()), *sys.argv[2:]]))

@@ -7,20 +7,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from app_helpers import Served, label_of, oracle
+from app_helpers import PATIENCE, Served, choose, oracle, press, visit, write
 
 from gram_reasoning.app.bundled import choices
 from gram_reasoning.cli import main
 
 pytestmark = pytest.mark.timeout(600)  # of a busy machine
-PATIENCE = 200_000
-"""Milliseconds that the browser waits on a busy machine."""
 SOLVING = [choice for choice in choices() if not choice.generates]
 BOARD = "......./......./....Q../......./......./......./......."
 VISITORS = 20
@@ -45,35 +42,6 @@ def watch(page: Any, served: Served) -> None:
     page.on("pageerror", lambda error: page.faults.append(str(error)))
 
 
-def visit(page: Any, served: Served) -> None:
-    """Open the page and wait until it listens: what is done before that is lost."""
-    from playwright.sync_api import TimeoutError as NotYet
-
-    page.goto(served.address)
-    page.wait_for_selector("#board [data-i]")
-    text = page.input_value("#text textarea")
-    for _ in range(20):
-        page.click("#example")
-        with suppress(NotYet):
-            page.wait_for_function(
-                "old => document.querySelector('#text textarea').value !== old", arg=text, timeout=PATIENCE / 20
-            )
-            return
-    raise AssertionError("the page does not listen")
-
-
-def choose(page: Any, name: str) -> None:
-    """Choose a task, if it is another one, and wait until its example stands there."""
-    if page.input_value("#task input") == label_of(name):
-        return
-    before = page.input_value("#text textarea")
-    page.click("#task input")
-    page.get_by_role("option", name=label_of(name), exact=True).click()
-    page.wait_for_function(
-        "before => document.querySelector('#text textarea').value !== before", arg=before, timeout=PATIENCE
-    )
-
-
 def solve(page: Any) -> list[tuple[str, bool]]:
     """Press Solve; returns the answers on the page as text, and whether each is marked as verified."""
     press(page, "#solve")
@@ -82,21 +50,10 @@ def solve(page: Any) -> list[tuple[str, bool]]:
     return [(card.get_attribute("title"), card.query_selector(".right") is not None) for card in cards]
 
 
-def press(page: Any, button: str) -> None:
-    """Press a button and wait for the last word of that run, not of the one before."""
-    page.evaluate("() => document.querySelectorAll('[data-done], .error').forEach((p) => { p.dataset.old = '' })")
-    page.click(button)
-    page.wait_for_selector('[data-done="true"]:not([data-old]), .error:not([data-old])')
-
-
 def set_step(page: Any, slider: str, film: str) -> None:
     """Drag a slider to the first step and wait for what stands there."""
     page.locator(f"{slider} input[type=range]").fill("1")
     page.wait_for_function("film => document.querySelector(film).innerText.includes(': step 1')", arg=film)
-
-
-def write(page: Any, text: str) -> None:
-    page.fill("#text textarea", text)
 
 
 @pytest.mark.parametrize("name", [choice.name for choice in SOLVING])
@@ -271,8 +228,10 @@ def test_twenty_visitors_at_once(client: Callable[[], Any], capsys: pytest.Captu
     with ThreadPoolExecutor(VISITORS) as pool:
         results = list(pool.map(answered, range(VISITORS)))
     took = sorted(seconds for seconds, _ in results)
-    for _, (message, standing, *_) in results:
+    for _, (message, standing, answers, *_, film) in results:
         assert message == ""
+        assert answers.count("✓ verified") >= 1
+        assert film.count("ended at step") == 6
         assert re.search(r"[1-6] of 6 solutions found", standing)
         assert 'data-done="true"' in standing
     with capsys.disabled():
@@ -292,12 +251,17 @@ def test_a_second_visitor_does_not_wait_for_the_first(client: Callable[[], Any])
     long.cancel()
 
 
-@pytest.mark.parametrize(("samples", "steps", "seed"), [(257, 6, 0), (16, 65, 0), (0, 6, 0), (16, 6, -1), (1e9, 6, 0)])
+@pytest.mark.parametrize(("samples", "steps", "seed"), [(257, 6, 0), (16, 65, 0), (0, 6, 0), (1e9, 6, 0)])
 def test_limits_hold_for_whoever_calls(samples: float, steps: float, seed: float, client: Callable[[], Any]):
     from gradio_client.exceptions import AppError
 
     with pytest.raises(AppError):
         client().predict("nqueens7", BOARD, samples, steps, seed, api_name="/solve")
+
+
+def test_a_seed_that_is_none_gets_one_line(client: Callable[[], Any]):
+    message, *_ = client().predict("nqueens7", BOARD, 16, 6, -1, api_name="/solve")
+    assert "seed: got -1, expected a whole number from 0 to 2147483647" in message
 
 
 def test_the_first_answer_comes_soon(page: Any, capsys: pytest.CaptureFixture[str]):

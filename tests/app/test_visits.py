@@ -2,6 +2,7 @@
 
 import random
 import re
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ pytest.importorskip("gradio", reason="the page needs gradio")
 from app_helpers import oracle
 
 from gram_reasoning import api
-from gram_reasoning.app import bundled, shown
+from gram_reasoning.app import bundled, shown, turns
 from gram_reasoning.app.drawing import Drawer
 from gram_reasoning.app.examples import example
 from gram_reasoning.app.page import page
-from gram_reasoning.app.run import Limits, run
+from gram_reasoning.app.run import Found, Limits, State, run
 from gram_reasoning.app.visits import Visits
 from gram_reasoning.cli import app, main
 from gram_reasoning.errors import UserError
@@ -41,8 +42,8 @@ def test_an_example_is_a_puzzle_with_a_solution(name: str, size: int | None, vis
     draws = [example(task, random.Random(seed)) for seed in range(4)]
     assert len(set(draws)) > 1
     for text in draws:
-        tokens = bundled.solver(name).task.read_value(text, "example").tokens  # type: ignore[attr-defined]
-        known = bundled.solver(name).task.count_solutions(tokens.tolist())
+        solver, puzzle = visits.read(name, text)
+        known = solver.task.count_solutions(puzzle.tokens.tolist())
         assert known is not None
         assert known >= 1
 
@@ -117,6 +118,85 @@ def test_what_a_visitor_typed_is_no_markup(visits: Visits):
     [(message, *_)] = list(visits.solve("nqueens7", "<script>/<script>", 1, 1, 0))
     assert "<script" not in message
     assert "&lt;" in shown.message(UserError("<b>"))
+
+
+@pytest.mark.parametrize("end", ["stop", "begin", "replace"])
+def test_a_run_ends_at_the_step_after_it_is_told_to(end: str, visits: Visits):
+    turn = visits.begin("")
+    said = visits.solve("nqueens7", BOARD, 64, 6, 0, turn)
+    next(said)
+    next(said)  # the first step of four times sixteen
+    getattr(visits, end)(turn)
+    [(message, standing, *_)] = list(said)
+    assert message == ""
+    assert ("stopped after" in standing) == (end == "stop")
+    assert (standing == "") == (end != "stop")
+    assert visits.turns.of(turn) is None
+
+
+def test_a_run_that_is_stopped_while_it_waits_never_begins(visits: Visits):
+    turn = visits.begin("")
+    assert 'data-done="true"' in visits.stop(turn)
+    assert list(visits.solve("nqueens7", BOARD, 64, 6, 0, turn)) == []
+    assert "data-done" not in str(visits.stop(turn))
+
+
+def test_turns_that_never_end_are_forgotten(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(turns, "MOST", 3)
+    kept = turns.Turns()
+    names = [kept.new() for _ in range(5)]
+    assert [kept.of(name) is not None for name in names] == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("known", "complete", "says"),
+    [
+        (3, 1.0, "1 of 3 solutions found.*the model alone would hardly give more: by estimate this is 100% of what it"),
+        (3, 0.4, "1 of 3 solutions found.*by estimate 40% of what the model has to give"),
+        (1, 1.0, "1 of 1 solutions found.*by estimate 100% of what the model has to give"),
+        (None, 1.0, "1 solution found.*by estimate 100% of what the model has to give"),
+    ],
+)
+def test_what_the_model_misses_is_no_contradiction(known: int | None, complete: float, says: str):
+    state = State((Found((1,), 5, verified=True),), 5, 5, 9, complete, ())
+    assert re.search(says, shown.standing(state, known, 100, done=True))
+
+
+@pytest.fixture
+def seven(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(bundled.BUNDLED / "nqueens7", tmp_path / "runs" / "seven"))
+
+
+def test_own_models_are_offered_by_their_folders(seven: Path, tmp_path: Path):
+    run = tmp_path / "nqueens8"  # as a run has it: its model inside
+    shutil.copytree(bundled.BUNDLED / "nqueens8", run / "model")
+    one, two = bundled.own([str(seven), str(run)])
+    assert (one.name, one.label) == ("seven", "N-Queens, 7x7 (seven)")
+    assert two.name == str(run)  # nqueens8 is there already
+    *_, (message, standing, answers, *_, film) = Visits({"seven": one}, Limits(4, 6)).solve("seven", BOARD, 4, 6, 0)
+    assert message == ""
+    assert "card" in answers
+    assert "card" in film
+    assert "solution" in standing
+
+
+def test_an_own_model_that_cannot_be_offered_is_said(seven: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "empty").mkdir()
+    for wrong in (str(tmp_path / "none"), str(tmp_path / "empty")):
+        assert main(["solve", "--checkpoint", wrong, BOARD]) == 2
+        assert str(refusal(wrong)) in capsys.readouterr().err
+    assert str(refusal("nqueens7")) == "--checkpoint nqueens7: offered already, expected another folder"
+    assert "offered already" in refusal(str(seven), str(seven))
+    damaged = Path(shutil.copytree(seven, tmp_path / "damaged"))
+    (damaged / "model.safetensors").write_bytes(b"x")
+    assert str(damaged / "model.safetensors") in refusal(str(damaged))
+    assert "no such folder" in told(capsys, "--checkpoint", str(tmp_path / "none"), "--port", "7999")
+
+
+def refusal(*checkpoints: str) -> str:
+    with pytest.raises(UserError) as refused:
+        bundled.own(checkpoints)
+    return str(refused.value)
 
 
 def test_without_models_there_is_no_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

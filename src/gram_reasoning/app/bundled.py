@@ -1,12 +1,16 @@
-"""What the page offers: the models in the package's folder, whichever they are."""
+"""What the page offers: the models in the package's folder, whichever they are, and others that are asked for."""
 
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from threading import Lock
 
 from gram_reasoning.api import Solver, load
-from gram_reasoning.build import TASKS, load_config
+from gram_reasoning.build import TASKS, load_config, model_folder
 from gram_reasoning.config import Recipe, from_json
+from gram_reasoning.errors import UserError
+from gram_reasoning.models.base import RecursiveModel
 from gram_reasoning.storage.hub import BUNDLED
 from gram_reasoning.tasks.configs import SizesConfig, TaskConfig
 from gram_reasoning.tasks.generation import Generation
@@ -25,10 +29,11 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Choice:
-    """A model of the package, as the page names it."""
+    """A model, as the page names it."""
 
     name: str
-    """Its folder."""
+    """Its folder's name."""
+    folder: Path
     label: str
     sizes: range
     """Sides of a board, or numbers of vertices; empty for a task without a size."""
@@ -37,17 +42,50 @@ class Choice:
 
 def choices() -> list[Choice]:
     """The models of the package that solve or generate, by label."""
-    found = []
-    for folder in BUNDLED.iterdir():
-        if not (folder / "config.json").is_file():
-            continue
-        task = from_json(Recipe, load_config(folder)["recipe"], str(folder / "config.json")).task
-        kind = TASKS[task.kind]
-        if issubclass(kind, Text | Generation):
-            sizes = _sizes(task)
-            label = _label(TITLES.get(kind.name, kind.name), task, sizes)
-            found.append(Choice(folder.name, label, sizes, issubclass(kind, Generation)))
+    folders = [folder for folder in BUNDLED.iterdir() if (folder / "config.json").is_file()]
+    found = [choice for folder in folders if (choice := _choice(folder, folder.name))]
     return sorted(found, key=lambda choice: (choice.label, choice.sizes.start))
+
+
+def own(checkpoints: Iterable[str]) -> list[Choice]:
+    """Runs and models by their folders, each labelled with its folder's name.
+
+    Raises:
+        UserError: there is no such model, it cannot be loaded, it does not go by trajectories to answers that the page
+            can show, or it is offered already.
+    """
+    found: list[Choice] = []
+    taken = {choice.name: choice.folder.resolve() for choice in choices()}
+    for given in checkpoints:
+        folder = model_folder(given)
+        place = folder.resolve()
+        name = place.parent.name if place.name == "model" else place.name
+        name = given if name in taken else name
+        if place in taken.values():
+            raise UserError(f"--checkpoint {given}: offered already, expected another folder")
+        loaded, choice = solver(folder), _choice(folder, name)
+        if choice is None:
+            raise UserError(
+                f"--checkpoint {given}: a model of {loaded.task.name}, expected one that solves or generates"
+            )
+        if not isinstance(loaded.model, RecursiveModel):
+            kind = type(loaded.model).__name__
+            raise UserError(f"--checkpoint {given}: {kind} has no latent state, expected a recursive model")
+        found.append(replace(choice, label=f"{choice.label} ({name})"))
+        taken[name] = place
+    return found
+
+
+def _choice(folder: Path, name: str) -> Choice | None:
+    """The model in a folder; None if its task neither solves nor generates."""
+    task = from_json(Recipe, load_config(folder)["recipe"], str(folder / "config.json")).task
+    kind = TASKS[task.kind]
+    if not issubclass(kind, Text | Generation):
+        return None
+    sizes = _sizes(task)
+    return Choice(
+        name, folder, _label(TITLES.get(kind.name, kind.name), task, sizes), sizes, issubclass(kind, Generation)
+    )
 
 
 def _sizes(task: TaskConfig) -> range:
@@ -69,12 +107,12 @@ def _label(title: str, task: TaskConfig, sizes: range) -> str:
 _lock = Lock()
 
 
-def solver(name: str) -> Solver:
-    """The model, loaded once for all visitors."""
+def solver(folder: Path) -> Solver:
+    """The model in a folder, loaded once for all visitors."""
     with _lock:
-        return _loaded(name)
+        return _loaded(folder)
 
 
-@lru_cache
-def _loaded(name: str) -> Solver:
-    return load(BUNDLED / name)
+@cache
+def _loaded(folder: Path) -> Solver:
+    return load(folder)

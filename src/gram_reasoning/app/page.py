@@ -1,5 +1,6 @@
 """The page: what stands where, and which handler of visits.py answers which click."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import gradio as gr
 from gradio.themes import Base
 
 from gram_reasoning.app import bundled, editor, shown, visits
-from gram_reasoning.app.run import SEEDS, TOGETHER, Limits
+from gram_reasoning.app.run import TOGETHER, Limits
 from gram_reasoning.app.visits import FORMING, LONGEST, Visits
 from gram_reasoning.errors import UserError
 
@@ -25,17 +26,25 @@ THEME = Base(
 CSS = Path(__file__).with_name("style.css")
 QUIET: dict[str, Any] = {"show_progress": "hidden"}
 AT_ONCE: dict[str, Any] = {**QUIET, "queue": False, "api_visibility": "private"}
+RUN: dict[str, Any] = {**QUIET, "concurrency_id": "run"}
+"""Of what takes long: both kinds of run share one number of clicks at the same time."""
+EMPTY = "() => ['', '', {__type__: 'update', visible: false}, '']"
+"""How far, answers, the film's slider and its picture before there are any."""
 
 
-def page(limits: Limits, together: int, waiting: int) -> gr.Blocks:
-    """The page over all models of the package.
+def page(limits: Limits, together: int, waiting: int, checkpoints: Iterable[str] = ()) -> gr.Blocks:
+    """The page over all models of the package, and others.
 
     Args:
         limits: what one click may cost.
         together: clicks that are answered at the same time, step by step in turns.
         waiting: clicks that may wait beside them; one more is refused.
+        checkpoints: folders of own runs or models.
+
+    Raises:
+        UserError: no model is there, or one of those asked for is not.
     """
-    every = {choice.name: choice for choice in bundled.choices()}
+    every = {choice.name: choice for choice in [*bundled.own(checkpoints), *bundled.choices()]}
     answers = Visits(every, limits)
     solving = [choice for choice in every.values() if not choice.generates]
     generating = [choice for choice in every.values() if choice.generates]
@@ -57,6 +66,7 @@ def _solve(answers: Visits, solving: list[bundled.Choice], limits: Limits) -> No
     for update in (size, board, picture):
         del update["__type__"]  # what a handler would change is here what the page begins with
     film = gr.State(None, time_to_live=3600)
+    turn = gr.Textbox("", visible="hidden", label="Leave it out", elem_id="turn")
     usual = min(4 * TOGETHER, limits.samples)
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
@@ -81,8 +91,8 @@ def _solve(answers: Visits, solving: list[bundled.Choice], limits: Limits) -> No
                 elem_id="text",
             )
             with gr.Accordion("How hard to try", open=False):
-                many = gr.Slider(1, limits.samples, usual, step=1, label="Trajectories", elem_id="samples")
-                deep = gr.Slider(1, limits.steps, steps, step=1, label="Most steps of each", elem_id="steps")
+                many = gr.Slider(1, max(2, limits.samples), usual, step=1, label="Trajectories", elem_id="samples")
+                deep = gr.Slider(1, max(2, limits.steps), steps, step=1, label="Most steps of each", elem_id="steps")
                 seed = _seed("seed")
         with gr.Column(scale=3, min_width=300):
             message = gr.HTML("", elem_id="message")
@@ -91,26 +101,32 @@ def _solve(answers: Visits, solving: list[bundled.Choice], limits: Limits) -> No
             at = gr.Slider(1, 2, 1, step=1, label="Trajectories after step", visible=False, elem_id="at")
             paths = gr.HTML("", elem_id="film")
     puzzle, results = [written, squares, drawn, message], [standing, found, film, at, paths]
+    for other in (task.input, written.change):
+        other(answers.replace, turn, None, trigger_mode="multiple", **AT_ONCE)
     task.input(answers.pick, task, [side, *puzzle, deep, *results], **AT_ONCE)
     side.input(answers.clear, [task, side], puzzle, **AT_ONCE)
     new.click(answers.example, [task, side], puzzle, **AT_ONCE)
     wipe.click(answers.clear, [task, side], puzzle, **AT_ONCE)
+    written.change(None, None, [standing, found, at, paths], js=EMPTY, **AT_ONCE)  # they answer the puzzle before
     written.change(answers.looked, [task, written, squares], puzzle[1:], trigger_mode="always_last", **AT_ONCE)
     squares.input(None, squares, written, js="(rows) => rows", **AT_ONCE)
     go.click(None, None, standing, js=f"() => {shown.BEGUN!r}", **AT_ONCE)  # at once, before the server says so
+    go.click(answers.begin, turn, turn, **AT_ONCE)  # a click's events follow each other
     running = go.click(
         answers.solve,
-        [task, written, many, deep, seed],
+        [task, written, many, deep, seed, turn],
         [message, *results],
         api_name="solve",
-        **QUIET,
+        trigger_mode="always_last",
+        **RUN,
     )
-    stop.click(None, cancels=[running], **AT_ONCE)
+    running.failure(answers.refused, None, [message, standing], **AT_ONCE)
+    stop.click(answers.stop, turn, standing, **AT_ONCE)
     at.input(visits.step, [film, at], paths, trigger_mode="always_last", **AT_ONCE)
 
 
 def _seed(name: str) -> gr.Number:
-    return gr.Number(0, label="Seed", precision=0, minimum=0, maximum=SEEDS - 1, elem_id=name)
+    return gr.Number(0, label="Seed", precision=0, elem_id=name)
 
 
 def _generate(answers: Visits, generating: list[bundled.Choice]) -> None:
@@ -129,7 +145,8 @@ def _generate(answers: Visits, generating: list[bundled.Choice]) -> None:
             at = gr.Slider(1, 2, 1, step=1, label="After step", visible=False, elem_id="at2")
             paths = gr.HTML("", elem_id="film2")
     outputs = [message, standing, film, at, paths]
-    go.click(answers.generate, [what, count, seed], outputs, api_name="generate", **QUIET)
+    running = go.click(answers.generate, [what, count, seed], outputs, api_name="generate", **RUN)
+    running.failure(answers.refused, None, [message, standing], **AT_ONCE)
     at.input(visits.step, [film, at], paths, trigger_mode="always_last", **AT_ONCE)
 
 

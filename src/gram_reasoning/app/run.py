@@ -1,8 +1,9 @@
 """Trajectories on one input while they run: what ended, who voted for what, and what each decodes to step by step."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -75,12 +76,19 @@ class State:
     """The first trajectories."""
 
 
-def run(solver: Solver, tokens: Tensor, config: SamplerConfig, watch: int) -> Iterator[State]:
+def run(
+    solver: Solver,
+    tokens: Tensor,
+    config: SamplerConfig,
+    watch: int,
+    over: Callable[[], bool] = lambda: False,
+) -> Iterator[State]:
     """Yield the state after every step in which a trajectory that is watched moves, or another one ends.
 
     Args:
         tokens: the input (L,).
         watch: how many trajectories to keep step by step.
+        over: asked after every step; nothing more comes once it says so.
 
     Raises:
         UserError: the model cannot run as asked for.
@@ -91,7 +99,7 @@ def run(solver: Solver, tokens: Tensor, config: SamplerConfig, watch: int) -> It
     decodes: list[list[tuple[int, ...]]] = [[] for _ in range(min(watch, config.samples))]
     ended: set[int] = set()
     spent = 0
-    for rolled in rollout(solver.model, tokens[None], config, task.counted):
+    for rolled in takewhile(lambda _: not over(), rollout(solver.model, tokens[None], config, task.counted)):
         numbers, ends = rolled.number.tolist(), rolled.ends.tolist()
         said = _standard(task, rolled, tokens)
         spent += len(numbers)

@@ -16,13 +16,20 @@ def message(error: Exception | None) -> str:
     return "" if error is None else f'<p class="error" role="alert">{escape(str(error))}</p>'
 
 
-def standing(state: State, known: int | None, limit: int | None, done: bool) -> str:
+ENOUGH = 0.95
+"""The estimated share of all that the model has to give, above which it would hardly give more."""
+
+
+def standing(
+    state: State, known: int | None = None, limit: int | None = None, done: bool = False, stopped: bool = False
+) -> str:
     """How far the trajectories are, what they found, and how complete that is by estimate.
 
     Args:
         known: solutions that exist, as far as anything can count them.
         limit: what `known` counts no further than.
         done: nothing more will come.
+        stopped: nothing more will come, because the visitor said so.
     """
     solutions = [one for one in state.found if one.verified]
     if known is None:
@@ -32,11 +39,24 @@ def standing(state: State, known: int | None, limit: int | None, done: bool) -> 
     parts = [
         found,
         f"{sum(one.votes for one in solutions)} of {state.ended} answers valid",
-        *([] if done else [f"{state.samples - state.ended} trajectories still run"]),
+        *([] if done or stopped else [f"{state.samples - state.ended} trajectories still run"]),
         _count(state.spent, "step"),
-        f"by estimate {100 * state.complete:.0f}% of what the model has to give",
+        _complete(state.complete, missing=known is not None and len(solutions) < known),
     ]
-    return status(" · ".join(parts), done)
+    begin = [halted(state.ended, state.samples)] if stopped else []
+    return status(" · ".join(begin + parts), done or stopped)
+
+
+def halted(ended: int, samples: int) -> str:
+    """That the visitor stopped a run."""
+    return f"stopped after {ended} of {_count(samples, 'trajectory', 'trajectories')}"
+
+
+def _complete(share: float, missing: bool) -> str:
+    """How much of what the model has to give was found; `missing`: solutions exist beside those found."""
+    if missing and share >= ENOUGH:
+        return f"the model alone would hardly give more: by estimate this is {100 * share:.0f}% of what it has"
+    return f"by estimate {100 * share:.0f}% of what the model has to give"
 
 
 def status(said: str, done: bool) -> str:
@@ -47,8 +67,8 @@ def status(said: str, done: bool) -> str:
 BEGUN = status("thinking", done=False)
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+def _count(number: int, thing: str, things: str | None = None) -> str:
+    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
 
 
 def answers(drawer: Drawer, state: State) -> str:

@@ -13,10 +13,12 @@ from gram_reasoning.errors import UserError, check
 class AppOptions:
     """Serve a page: choose a task, edit a puzzle on a board or paste it, and watch the answers come.
 
-    It offers the models that come with the package, loads nothing from elsewhere and reaches this machine alone,
-    unless --host says otherwise. It needs `pip install gram-reasoning[app]`. Ctrl-C ends it.
+    It offers the models that come with the package and those of --checkpoint, and reaches this machine alone, unless
+    --host says otherwise. It needs `pip install gram-reasoning[app]`. Ctrl-C ends it.
     """
 
+    checkpoint: tuple[str, ...] = ()
+    """Own models to offer beside those of the package: folders of runs or models."""
     host: str = "127.0.0.1"
     """Where to listen; 0.0.0.0 lets other machines in."""
     port: int = 7860
@@ -26,7 +28,7 @@ class AppOptions:
     steps: int = 64
     """Most supervision steps of a trajectory."""
     together: int = 4
-    """Clicks that are answered at the same time."""
+    """Clicks that are answered at the same time, of all visitors."""
     queue: int = 64
     """Clicks that may wait; more are refused."""
     threads: int | None = None
@@ -35,7 +37,7 @@ class AppOptions:
 
 def run(arguments: list[str]) -> int:
     """Run `gram app` with these arguments until it is interrupted; returns the exit code."""
-    options = parse(AppOptions, arguments, "gram app", "gram app --port 8080")
+    options = parse(AppOptions, arguments, "gram app", "gram app --checkpoint runs/seven")
     in_range("port", options.port, 1, 65535)
     for name, most in (("samples", 100_000), ("steps", 10_000), ("together", 64), ("queue", 10_000)):
         in_range(name, getattr(options, name), 1, most)
@@ -49,7 +51,7 @@ def run(arguments: list[str]) -> int:
     from gram_reasoning.app.run import Limits
 
     set_threads(options.threads)
-    blocks = page(Limits(options.samples, options.steps), options.together, options.queue)
+    blocks = page(Limits(options.samples, options.steps), options.together, options.queue, options.checkpoint)
     print(f"{serve(blocks, options.host, options.port)} (Ctrl-C ends it)", flush=True)
     blocks.block_thread()
     return 0
