@@ -209,6 +209,29 @@ def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
+def few_steps(name: str, folder: Path) -> tuple[Trainer, set[str], set[str]]:
+    """The debug version of a recipe after three steps; the weights that moved, and those that did not."""
+    recipe = get_recipe(f"{name}-debug")
+    recipe = replace(recipe, train=replace(recipe.train, precision="fp32"))
+    task = task_of(recipe.task)
+    run = Trainer(recipe, task, build_model(recipe, task), folder, say=lambda line: None)
+    before = weights_of(run.model)
+    for _ in range(3):
+        means = run.train_step()
+        assert all(means[loss].isfinite() for loss in run.weights)
+    after = weights_of(run.model)
+    still = {part for part in before if torch.equal(before[part], after[part])}
+    return run, before.keys() - still, still
+
+
+def batch_beside(inputs: Tensor, answers: Tensor) -> Batch:
+    """Targets (B, A) at the places from 1 on, each beside the one input (1, L)."""
+    targets = torch.full((len(answers), inputs.shape[1]), IGNORE)
+    targets[:, 1 : 1 + answers.shape[1]] = answers
+    yes = torch.ones(len(answers), dtype=torch.bool)
+    return Batch(inputs.expand(len(answers), -1), targets, yes, yes, yes.long())
+
+
 def metrics_of(run: Path) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl without their times."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]

@@ -1,19 +1,16 @@
 """The recipes of the generators: every debug version runs, is shared and generates."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from gram_reasoning.build import build_model, load_model
 from gram_reasoning.cli import main
 from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.recipes import get_recipe
 from gram_reasoning.recipes.generators import RECIPES
-from gram_reasoning.training.trainer import Trainer
-from helpers import same, task_of, weights_of
+from helpers import few_steps, same, task_of, weights_of
 
 FEW = {"sudoku9-boards-d3pm-absorbing-big", "mnist-vae"}
 LATER = pytest.mark.slow
@@ -21,20 +18,11 @@ NAMES = [build().name for build in RECIPES]
 
 
 @pytest.mark.parametrize("name", [name if name in FEW else pytest.param(name, marks=LATER) for name in NAMES])
-def test_the_debug_twin_of_every_recipe_learns_and_answers(name: str, tmp_path: Path):
-    recipe = get_recipe(f"{name}-debug")
-    recipe = replace(recipe, train=replace(recipe.train, precision="fp32"))
-    task = task_of(recipe.task)
-    run = Trainer(recipe, task, build_model(recipe, task), tmp_path, say=lambda line: None)
-    before = weights_of(run.model)
-    for _ in range(3):
-        means = run.train_step()
-        assert all(means[loss].isfinite() for loss in run.weights)
-    after = weights_of(run.model)
-    still = {part for part in before if torch.equal(before[part], after[part])}
+def test_the_debug_version_of_every_recipe_learns_and_answers(name: str, tmp_path: Path):
+    run, _, still = few_steps(name, tmp_path)
     blank = {part for part in still if part.startswith("token_embedding")}  # of an image of nothing
     assert {part for part in still - blank if not part.endswith(("bias", "initial_latent"))} == set()
-    config = SamplerConfig.filled(recipe.evaluation, run.model, samples=2, steps=None)
+    config = SamplerConfig.filled(run.recipe.evaluation, run.model, samples=2, steps=None)
     assert config.draw_tokens == ("vae" in name)
     assert sample(run.model, run.monitor.inputs.inputs, config).answers.shape[1] == 2
 

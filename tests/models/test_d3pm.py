@@ -17,7 +17,7 @@ from gram_reasoning.models.configs import DiscreteDiffusionConfig
 from gram_reasoning.models.d3pm import DiscreteDiffusion, log
 from gram_reasoning.recipes import get_recipe
 from gram_reasoning.types import IGNORE, Batch, Candidates, Shape
-from helpers import P, codes_drawn
+from helpers import P, batch_beside, codes_drawn
 from oracles import sequences as oracle
 
 LENGTH, ANSWER, VOCAB, TIMES = 4, 2, 4, 6
@@ -51,10 +51,7 @@ def alpha(corruption: str, times: int) -> list[float]:
 
 
 def batch_of(answers: Tensor) -> Batch:
-    targets = torch.full((len(answers), LENGTH), IGNORE)
-    targets[:, 1 : 1 + ANSWER] = answers
-    yes = torch.ones(len(answers), dtype=torch.bool)
-    return Batch(INPUT.expand(len(answers), -1), targets, yes, yes, yes.long())
+    return batch_beside(INPUT, answers)
 
 
 def draw(model: DiscreteDiffusion, rows: int = 1, first_input: int = 0, **changes: Any) -> Candidates:

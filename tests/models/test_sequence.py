@@ -20,7 +20,7 @@ from gram_reasoning.models.mdlm import MaskedDiffusion, reverse
 from gram_reasoning.nn.distributions import gumbel, gumbel_under
 from gram_reasoning.recipes import get_recipe
 from gram_reasoning.types import IGNORE, Batch, Candidates, Shape
-from helpers import P, codes_drawn, tiny_gram
+from helpers import P, batch_beside, codes_drawn, tiny_gram
 from oracles import sequences as oracle
 
 LENGTH, ANSWER = 5, 3
@@ -54,11 +54,7 @@ def mdlm(mixer: str = "attention") -> MaskedDiffusion:
 
 
 def batch_of(answers: Tensor) -> Batch:
-    """Targets (B, A), in their place, beside the one input."""
-    targets = torch.full((len(answers), LENGTH), IGNORE)
-    targets[:, 1 : 1 + ANSWER] = answers
-    yes = torch.ones(len(answers), dtype=torch.bool)
-    return Batch(INPUT.expand(len(answers), -1), targets, yes, yes, yes.long())
+    return batch_beside(INPUT, answers)
 
 
 @torch.no_grad()

@@ -12,7 +12,8 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.models.configs import VariationalConfig
 from gram_reasoning.models.vae import Variational
-from gram_reasoning.types import IGNORE, Batch, Shape
+from gram_reasoning.types import Batch, Shape
+from helpers import batch_beside
 from oracles.sequences import all_sequences, chi_square
 
 LENGTH, ANSWER, VOCAB = 4, 2, 4
@@ -35,10 +36,7 @@ def vae(latent: int = 1) -> Variational:
 
 
 def batch_of(answers: Tensor) -> Batch:
-    targets = torch.full((len(answers), LENGTH), IGNORE)
-    targets[:, 1 : 1 + ANSWER] = answers
-    yes = torch.ones(len(answers), dtype=torch.bool)
-    return Batch(INPUT.expand(len(answers), -1), targets, yes, yes, yes.long())
+    return batch_beside(INPUT, answers)
 
 
 @torch.no_grad()
