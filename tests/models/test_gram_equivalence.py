@@ -356,6 +356,9 @@ def test_supervision_step_and_its_gradient(case: dict[str, Any]):
     for name, value in values.items():
         close(ours[name], value, name)
     assert out.sure is not None
+    surety = model.halt_logit(out.carry)
+    assert surety is not None
+    assert torch.equal(out.sure, surety > 0)
     assert torch.equal(referee.ends(out.sure), leaving)
     assert leaving.any()
     assert not leaving.all()
