@@ -92,3 +92,16 @@ def test_a_model_of_one_step_has_no_latent_states():
 
     with pytest.raises(UserError, match="Guess has no latent state"):
         next(rollout(Guess(), INPUTS, config()))
+
+
+def test_particles_tell_how_many_inputs_are_done():
+    told: list[tuple[int, int]] = []
+    particles(tiny_gram(), INPUTS, config(chunk=K), tick=lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_rollout_that_halts_must_know_what_counts():
+    halting = config(halting=True, halt_by="confidence")
+    with pytest.raises(UserError, match="--halt-by: got 'confidence'"):
+        next(rollout(tiny_gram(), INPUTS, halting, counted=None))
+    assert next(rollout(tiny_gram(), INPUTS, config(), counted=None)).row.numel()
