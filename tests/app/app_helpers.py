@@ -73,12 +73,16 @@ def visit(page: Any, served: Served) -> None:
 
 
 def choose(page: Any, name: str) -> None:
-    """Choose a task, if it is another one, and wait until its example stands there."""
-    if page.input_value("#task input") == label_of(name):
-        return
+    """Choose a model of the package, if it is another one."""
+    if page.input_value("#task input") != label_of(name):
+        choose_labelled(page, label_of(name))
+
+
+def choose_labelled(page: Any, label: str) -> None:
+    """Choose another model and wait until its example stands there: a text written before that is replaced by it."""
     before = page.input_value("#text textarea")
     page.click("#task input")
-    page.get_by_role("option", name=label_of(name), exact=True).click()
+    page.get_by_role("option", name=label, exact=True).click()
     page.wait_for_function(
         "before => document.querySelector('#text textarea').value !== before", arg=before, timeout=PATIENCE
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from app_helpers import PATIENCE, Served, choose, press, serving, visit, write
+from app_helpers import PATIENCE, Served, choose, choose_labelled, press, serving, visit, write
 
 pytestmark = pytest.mark.timeout(600)  # of a busy machine
 EMPTY = "/".join(["." * 10] * 10)
@@ -120,9 +120,7 @@ def test_a_stop_while_a_click_waits_is_said_at_once(page: Any, client: Any):
 
 
 def test_an_own_model_is_offered_by_its_folder(page: Any):
-    page.click("#task input")
-    page.get_by_role("option", name="N-Queens, 7x7 (seven)", exact=True).click()
-    page.wait_for_selector('#board [data-i="48"]')
+    choose_labelled(page, "N-Queens, 7x7 (seven)")
     write(page, BOARD)
     page.wait_for_selector('#board [data-i="18"][data-s="Q"]')
     page.locator("#samples input[type=range]").fill("16")
