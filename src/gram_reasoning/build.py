@@ -182,9 +182,9 @@ def load_model(
         raise lacks(task, Demonstrations, f"{folder / 'config.json'}, owners")
     path = folder / "model.safetensors"
     weights = checkpoint.load_weights(folder)
-    with torch.device("meta"):  # the shapes that config.json asks for, before their memory is taken
-        checkpoint.check_tensors(weights, build_model(recipe, task).state_dict(), path)
-    model = build_model(recipe, task)
+    with checkpoint.Room(weights, path):
+        model = build_model(recipe, task)
+    checkpoint.check_tensors(weights, model.state_dict(), path)
     for name, tensor in weights.items():
         check(bool(tensor.isfinite().all()), f"{path}, {name}", "nan or inf", "finite numbers")
     model.load_state_dict(weights)

@@ -33,6 +33,18 @@ def gram(*arguments: str, sources: Path = SOURCES, before: str = "", **changes: 
     )
 
 
+# -- what a first answer waits for ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("puzzle", [BOARD, "1.../..3./.4../...2", "1 2/2 3/3 4/4 1", "S.#/..#/#.G/..#"])
+def test_a_first_answer_waits_for_no_compiler(puzzle: str, tmp_path: Path):
+    path = tmp_path / "input.txt"
+    path.write_text(puzzle.replace("/", "\n"))
+    told = "import atexit; atexit.register(lambda: print({'torch._dynamo', 'sympy', 'numba'} & set(sys.modules)))"
+    done = gram("solve", str(path), "--samples", "4", before=told)
+    assert done.stdout.splitlines()[-1] == "set()", done.stderr
+
+
 # -- a notebook's backend for pictures ---------------------------------------------------------------------------------
 
 

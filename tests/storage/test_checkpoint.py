@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -263,6 +264,19 @@ def test_a_model_of_another_shape_is_refused(half: Path):
         load_model(half)
     with pytest.raises(UserError, match="no such folder"):
         load_model(half / "nowhere")
+
+
+@pytest.mark.parametrize("change", [{"hidden_size": 2**15}, {"hidden_size": 2**20}, {"num_layers": 10_000}])
+def test_a_config_of_a_huge_model_takes_no_memory(change: dict[str, int], half: Path):
+    config = half / "model/config.json"
+    value = json.loads(config.read_text())
+    value["recipe"]["model"] |= change
+    config.write_text(json.dumps(value))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match=r"holds [\d,]+ numbers, expected those of a far larger model") as error:
+        load_model(half)
+    check_message(error, half / "model/model.safetensors")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kilobytes
 
 
 # -- a full disk, and a death in the middle ------------------------------------------------------------------------

@@ -14,10 +14,11 @@ A checkpoint folder is written under another name, flushed to disk, and then ren
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from gram_reasoning.errors import UserError
 from gram_reasoning.storage.files import sync_folder, write_whole
@@ -146,6 +148,32 @@ def check_tensors(found: dict[str, Tensor], expected: dict[str, Tensor], path: P
             raise UserError(f"{path}: tensor {name!r} is {got}, expected {want}")
     if extra := sorted(set(found) - set(expected)):
         raise UserError(f"{path}: unknown tensor {extra[0]!r}, expected those of the model and run it belongs to")
+
+
+class Room(TorchFunctionMode):
+    """Builds no model that is much larger than a file's tensors: a UserError comes before the memory is taken.
+
+    The meta device would tell the shapes too, but its first use loads torch's compiler, for a second.
+    """
+
+    MADE = (torch.empty, torch.zeros, torch.ones, torch.randn)
+    BESIDE = 1 << 24
+    """Numbers that are computed, not stored: tables of positions and relations."""
+
+    def __init__(self, found: dict[str, Tensor], path: Path) -> None:
+        super().__init__()
+        self.path, self.stored = path, sum(tensor.numel() for tensor in found.values())
+        self.taken = 0
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        del types
+        if func in self.MADE:
+            self.taken += math.prod(args[0] if args and isinstance(args[0], Sequence) else args)
+            if self.taken > self.stored + self.BESIDE:
+                raise UserError(f"{self.path}: holds {self.stored:,} numbers, expected those of a far larger model")
+        return func(*args, **(kwargs or {}))
 
 
 def _write(path: Path, content: bytes) -> None:
