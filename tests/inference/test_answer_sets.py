@@ -6,7 +6,6 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -34,7 +33,6 @@ HALT_AT = 0.02
 """Weights drawn at random are never as sure as trained ones."""
 
 
-@lru_cache
 def gram() -> Gram:
     """Random weights: trajectories end at different steps, and repeat each other now and then."""
     torch.manual_seed(0)
@@ -45,7 +43,6 @@ def gram() -> Gram:
     return model
 
 
-@lru_cache
 def boards() -> torch.Tensor:
     return queens(SIZE).split("train").inputs[:4].long()
 
@@ -322,6 +319,27 @@ def test_pins_go_where_the_model_sees_a_chance_and_nobody_was():
     alone.saw(odds)
     alone.hear([says(0, (2, 1, 2))])
     assert alone.start() == [(1, None)]
+
+
+def test_a_pin_counts_as_much_as_an_answer():
+    odds = torch.tensor([[0, 0.1, 0.9], [0, 0.5, 0.5]])
+    search = Search(config(width=1), [1, 1], open_token=1)
+    assert search.start() == [(0, None)]
+    search.saw(odds)
+    search.hear([says(0, (1, 1))])
+    assert search.start() == [(1, (0, 2))]  # pinned once, and answered by nobody
+    search.hear([says(1, (1, 2))])
+    assert search.start() == [(2, (0, 2))]  # the cells are level: the more plausible one again
+    search.hear([says(2, (1, 2))])
+    assert search.start() == [(3, (1, 2))]
+
+
+def test_the_default_device_does_not_matter():
+    given = gram(), queens(SIZE), boards(), config()
+    expected = answer_sets(*given)
+    with torch.device("meta"):
+        found = answer_sets(*given)
+    assert found == expected
 
 
 def test_scores_order_the_set_and_padding_comes_last():

@@ -53,6 +53,28 @@ def test_any_chunk_gives_the_same_particles(chunk: int):
     torch.testing.assert_close(left.weights, right.weights, rtol=1e-3, atol=1e-5)
 
 
+def test_an_input_has_its_own_noise_wherever_it_stands():
+    model = tiny_gram()
+    with torch.no_grad():
+        model.value_head.weight.mul_(10.0)  # unlike values
+        model.value_head.bias.fill_(-6.0)
+    together, apart = particles(model, INPUTS, config()), particles(model, INPUTS[1:], config(), 1)
+    resampled = (together.sizes[1:, :-1] < K / 2).any(1)
+    assert resampled.all()
+    assert torch.equal(together.path[1:], apart.path)
+    torch.testing.assert_close(together.weights[1:], apart.weights)
+
+
+def test_the_default_device_does_not_matter():
+    model, few = tiny_gram(), config()
+    expected = sample(model, INPUTS, few), particles(model, INPUTS, few)
+    with torch.device("meta"):
+        found = sample(model, INPUTS, few), particles(model, INPUTS, few)
+    assert torch.equal(found[0].answers, expected[0].answers)
+    assert torch.equal(found[0].steps, expected[0].steps)
+    assert torch.equal(found[1].path, expected[1].path)
+
+
 def test_particles_that_are_never_resampled_are_the_samples():
     model = tiny_gram()
     with torch.no_grad():

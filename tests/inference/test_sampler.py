@@ -22,7 +22,6 @@ M, N, STEPS = 5, 7, 6
 INPUTS = torch.randint(0, 3, (M, 9), generator=torch.Generator().manual_seed(0))
 
 
-@lru_cache
 def gram(guidance: str = "gaussian") -> Gram:
     """A model whose trajectories halt at different steps, some never."""
     model = tiny_gram(guidance=guidance, transitions=2)
@@ -208,7 +207,6 @@ VARIED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@lru_cache
 def rival(name: str) -> Any:
     """Its halt head even enough to halt at different steps."""
     changes = {"token_mixer": "mlp", "positions": "learned"} | ({"start": "drawn"} if name == "trm, drawn" else {})

@@ -30,7 +30,6 @@ CORRUPTIONS = ["uniform", "absorbing"]
 PI = {"uniform": [0, 1 / 3, 1 / 3, 1 / 3], "absorbing": [1, 0, 0, 0]}
 
 
-@lru_cache
 def d3pm(corruption: str, mixer: str = "attention", times: int = TIMES) -> DiscreteDiffusion:
     """Away from its start."""
     torch.manual_seed(1)

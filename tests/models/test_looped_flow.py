@@ -1,7 +1,6 @@
 """Looped Flows: what a perfect denoiser makes of them, the marginals on the way, what training sees."""
 
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -29,7 +28,6 @@ ATOMS = torch.tensor([[1, 2, 1], [1, 1, 2], [2, 1, 1], [2, 2, 2]])
 P = torch.tensor([0.4, 0.1, 0.3, 0.2])
 
 
-@lru_cache
 def flow(**changes: Any) -> LoopedFlow:
     """Away from its start."""
     torch.manual_seed(0)

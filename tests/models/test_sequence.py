@@ -39,14 +39,12 @@ def away_from_start(model: Any, std: float = 0.4) -> Any:
     return model.eval()
 
 
-@lru_cache
 def ar(positions: str = "learned", relations: bool = True) -> Autoregressive:
     torch.manual_seed(0)
     config = AutoregressiveConfig(**SMALL, positions=positions, relations=relations)  # type: ignore[arg-type]
     return away_from_start(Autoregressive(config, SHAPE))
 
 
-@lru_cache
 def mdlm(mixer: str = "attention") -> MaskedDiffusion:
     torch.manual_seed(1)
     config = MaskedDiffusionConfig(**SMALL, token_mixer=mixer)  # type: ignore[arg-type]

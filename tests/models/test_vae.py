@@ -23,7 +23,6 @@ SMALL: dict[str, Any] = {"hidden_size": 16, "num_heads": 2, "mlp_size": 16, "num
 GRID = torch.linspace(-8, 8, 3201)
 
 
-@lru_cache
 def vae(latent: int = 1) -> Variational:
     """Away from its start."""
     torch.manual_seed(2)

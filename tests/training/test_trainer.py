@@ -103,6 +103,15 @@ def test_a_weight_that_is_no_number_stops_the_run(tmp_path: Path, weight: str, t
     assert [folder.name for folder in checkpoint.checkpoints(tmp_path)] == ["step-00000002", "step-00000003"]
 
 
+def test_a_value_that_is_no_number_is_never_logged(tmp_path: Path):
+    recipe = debug_recipe(train={**PRIOR, "log_every": 1, "eval_every": 100, "checkpoint_every": 100})
+    run = make_trainer(recipe, tmp_path)
+    spoil(run, "token_embedding", step=3)
+    with pytest.raises(NonFiniteLoss, match="step 3"):
+        run.fit()
+    assert [line["step"] for line in metrics_of(tmp_path) if line["kind"] == "train"] == [1, 2, 3]
+
+
 def test_the_last_checkpoint_before_a_failure_goes_on(tmp_path: Path):
     recipe = debug_recipe(train={"checkpoint_every": 3})
     undisturbed, run = make_trainer(recipe, tmp_path / "whole"), make_trainer(recipe, tmp_path / "run")
