@@ -16,6 +16,10 @@ class Ambiguous(UserError):
     """Input with two readings, both named: it is refused rather than guessed."""
 
 
+class Broken(UserError):
+    """Input of the right form, whose content breaks the rules of its task."""
+
+
 def one_line(message: str) -> str:
     """The same with escapes in place of line ends and control characters."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)

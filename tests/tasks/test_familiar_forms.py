@@ -23,8 +23,21 @@ def read(kind: str, text: str) -> list[Puzzle]:
     """All inputs of a text, each by a task of its size."""
     task = TASKS[kind]
     assert issubclass(task, Text)
-    entries = task.entries(text.splitlines(keepends=True), "file")
-    return [task.sized(e.question, "file").read_entry(e, "file", answers=True) for e in entries]
+    lines = text.splitlines(keepends=True)
+    entries = task.entries(lines, "file")
+    found = [task.sized(e.question, "file").read_entry(e, "file", answers=True) for e in entries]
+    assert kind in told(lines)
+    return found
+
+
+def told(lines: list[str]) -> str:
+    """The task that an input is told to be of, or which ones it may be of."""
+    try:
+        name, all_lines = task_of(iter(lines), "file")
+    except UserError as error:
+        return str(error).partition("expected --task")[2]
+    assert list(all_lines) == lines
+    return name
 
 
 def one_or_refused(kind: str, text: str) -> tuple[Puzzle | None, str]:
@@ -256,6 +269,60 @@ def test_mazes(form: str, examples: int):
     examine(judge, examples, examples == FEW, mazes())
 
 
+# -- several in one value --------------------------------------------------------------------------------------
+
+SEVERAL: dict[str, Callable[[list[str], list[str]], str]] = {
+    "a list of boards": lambda cells, _: json.dumps([cut(one) for one in cells]),
+    "a list of texts": lambda cells, _: json.dumps(cells),
+    "a list of lists of cells": lambda cells, _: json.dumps([[int(c.replace(".", "0")) for c in one] for one in cells]),
+    "a list of matrices": lambda cells, _: json.dumps([[list(row) for row in cut(one)] for one in cells]),
+    "a list of objects": lambda cells, full: json.dumps(
+        [{"puzzle": a, "solution": b} for a, b in zip(cells, full, strict=True)]
+    ),
+    "an object of lists": lambda cells, full: json.dumps({"quizzes": cells, "solutions": full}, indent=1),
+}
+
+
+@pytest.mark.parametrize("form", sorted(SEVERAL))
+@sizes(FEW, MANY)
+def test_several_sudokus_in_one_value(form: str, examples: int):
+    def judge(boards: list[tuple[str, str]]) -> None:
+        cells, full = ([board[i] for board in boards] for i in range(2))
+        puzzles = read("sudoku", SEVERAL[form](cells, full))
+        assert [written(puzzle) for puzzle in puzzles] == cells
+        answers = [puzzle.writer.compact(puzzle.answer.tolist()) for puzzle in puzzles if puzzle.answer is not None]
+        assert answers == (full if "object" in form else [])
+
+    examine(judge, examples, examples == FEW, st.lists(sudokus(), min_size=1, max_size=3))
+
+
+@fuzz(FEW, MANY, st.lists(graphs(), min_size=2, max_size=3), st.sampled_from(["edges", "lines", "neighbours"]))
+def test_several_graphs_in_one_value(several: list[tuple[Edges, int]], form: str) -> None:
+    spelled = {
+        "edges": [[[a, b] for a, b in edges] for edges, _ in several],
+        "lines": [[f"{a} {b}" for a, b in edges] for edges, _ in several],
+        "neighbours": [{str(v): [b for a, b in edges if a == v] for v in range(size)} for edges, size in several],
+    }[form]
+    for puzzle, (edges, _) in zip(read("coloring", json.dumps(spelled)), several, strict=True):
+        assert set(written(puzzle).split("/")) == {f"{a} {b}" for a, b in edges}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"puzzles": [".Q../..../..../....", ".Q../Q.../..../...."]}, "file, puzzle 2, line 1: the queens in row 1,"),
+        ([["....", "...", "....", "...."], ["...."] * 4], "file, puzzle 1, line 1: 3 cells, expected 4"),
+        (
+            {"boards": [["...."] * 4] * 2, "solutions": [".Q../...Q/Q.../..Q."]},
+            "line 1: 2 puzzles, expected a list of as",
+        ),
+    ],
+)
+def test_a_fault_in_one_of_several_is_told_apart(value: object, expected: str):
+    with pytest.raises(UserError, match=expected):
+        read("nqueens", json.dumps(value))
+
+
 def test_a_solved_maze_keeps_its_walls():
     [puzzle] = read("maze", "maze,solution\nS.#/#../..G,So#/#o./.oG\n")
     assert puzzle.answer is not None
@@ -268,8 +335,9 @@ def test_a_solved_maze_keeps_its_walls():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (".Q../...Q", r"a board of 2 rows.*read as sudoku; --task names another"),
-        ("S.#/#..", r"'S.#/#..', 2 rows: no task reads this"),
+        (".Q../...Q", r"the argument, line 1: size: got 2, expected a board side from 4 to 12 \(read as nqueens"),
+        ("S.#/#..", r"line 1: size: got 2, expected 3 to 64 \(read as maze"),
+        ("hello/world", r"'hello/world', 2 rows: no task reads this"),
         ("1" * 81, r"both hold 1.*read as sudoku"),
     ],
 )

@@ -1,11 +1,12 @@
 """Which task an input is of, told from its first lines: a task whose reader takes them, if there is only one."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from gram_reasoning.errors import Ambiguous, UserError
+from gram_reasoning.errors import Ambiguous, Broken, UserError
 from gram_reasoning.tasks.forms import begins_value, depth_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def first_lines(lines: Iterator[str]) -> list[str]:
         taken.append(line)
         text = line.strip()
         depth += depth_of(text) if depth or begins_value(text) else 0
-        if content and not text:
+        if content and not line.strip("\r\n"):  # a row of spaces may be open squares
             break
         content += bool(text) and not _is_comment(text)
         alone = "/" in text and not text.startswith(("#", "//"))
@@ -39,8 +40,21 @@ def _is_comment(text: str) -> bool:
     return text.startswith("//") or re.match(r"#.*[A-Za-z]{2}", text) is not None
 
 
-def fitting(lines: list[str], where: str) -> tuple[list[str], dict[str, UserError]]:
-    """The tasks that read the first input of these lines, and those whose shape alone it has, with what is wrong.
+@dataclass
+class Fit:
+    """What the tasks say of an input: the kinds that read it, and the others with what is wrong for them."""
+
+    read: list[str] = field(default_factory=list)
+    broken: dict[str, UserError] = field(default_factory=dict)
+    """The form is theirs; the content breaks their rules."""
+    wrong: dict[str, UserError] = field(default_factory=dict)
+    alike: dict[str, tuple[bool, float]] = field(default_factory=dict)
+    """Of those in `wrong`: whether the shape is theirs, and the share of rows that look so, if it is half or more."""
+    ambiguous: Ambiguous | None = None
+
+
+def fitting(lines: list[str], where: str) -> Fit:
+    """What the tasks say of the first input of these lines.
 
     Raises:
         Ambiguous: one task finds two readings, and no other reads it.
@@ -50,31 +64,37 @@ def fitting(lines: list[str], where: str) -> tuple[list[str], dict[str, UserErro
     from gram_reasoning.tasks.demonstrations import DemonstrationText
     from gram_reasoning.tasks.text import Text
 
-    read: list[str] = []
-    shaped: dict[str, UserError] = {}
-    ambiguous: Ambiguous | None = None
+    fit = Fit()
     for name, kind in TASKS.items():
+        shaped, block = False, None
         try:
             if issubclass(kind, DemonstrationText):
                 block = next(kind.blocks(iter(lines), where), None)
                 if block is not None and kind(KINDS[name]()).read_episodes(block, where):
-                    read.append(name)
+                    fit.read.append(name)
             elif issubclass(kind, Text) and (block := next(kind.blocks(iter(lines), where), None)) is not None:
                 task = kind.sized(block, where)
-                try:
-                    task.read_one(block, where)
-                    read.append(name)
-                except Ambiguous:
-                    raise
-                except UserError as error:
-                    shaped[name] = error
+                shaped = True
+                task.read_one(block, where)
+                fit.read.append(name)
         except Ambiguous as error:
-            ambiguous = error
-        except UserError:  # another task's input
-            continue
-    if ambiguous is not None and not read:
-        raise ambiguous
-    return read, shaped
+            fit.ambiguous = error
+        except Broken as error:
+            fit.broken[name] = error
+        except UserError as error:
+            if issubclass(kind, Text):
+                texts = [kind.solid(line) for line in lines] if block is None else [line for _, line in block]
+                rows = [row for text in texts for row in text.split("/") if row]
+                share = sum(map(kind.resembles, rows)) / max(len(rows), 1)
+                of_config = str(error).startswith("task.")  # no task has such a size
+                first = 1 if block is None else block[0][0]
+                place = f"{where}, line {first}: {str(error).removeprefix('task.')}"
+                fit.wrong[name] = UserError(place) if of_config else error
+                if share >= 0.5:
+                    fit.alike[name] = (shaped, share)
+    if fit.ambiguous is not None and not fit.read:
+        raise fit.ambiguous
+    return fit
 
 
 def task_of(lines: Iterator[str], where: str) -> tuple[str, Iterator[str]]:
@@ -84,18 +104,25 @@ def task_of(lines: Iterator[str], where: str) -> tuple[str, Iterator[str]]:
         UserError: there is no input, or more than one task reads it, or none.
     """
     taken = first_lines(lines)
-    read, shaped = fitting(taken, where)
-    if not read and all(_is_comment(line.strip()) or not line.strip() for line in taken):
+    fit = fitting(taken, where)
+    if not fit.read and all(_is_comment(line.strip()) or not line.strip() for line in taken):
         raise UserError(f"{where}: no input found, expected at least one")
-    found = read or list(shaped)
-    if len(read) == 1:
-        return read[0], chain(taken, lines)
+    if len(fit.read) == 1 and not fit.broken:
+        return fit.read[0], chain(taken, lines)
+    if fit.read:
+        wrong = [f"a wrong one of {name} ({_apart(error, where)})" for name, error in fit.broken.items()]
+        readings = " or ".join([*(f"of {name}" for name in fit.read), *wrong])
+        raise UserError(f"{where}: may be an input {readings}, expected {_options([*fit.read, *fit.broken])}")
+    best = max(fit.alike.values(), default=None)
+    found = fit.broken or {name: fit.wrong[name] for name, how in fit.alike.items() if how == best}
     if len(found) == 1:
-        raise UserError(f"{shaped[found[0]]} (read as {found[0]}; --task names another)")
-    options = " or ".join(f"--task {name}" for name in found)
+        [(name, error)] = found.items()
+        raise UserError(f"{error} (read as {name}; --task names another)")
     if found:
-        what = "may be an input of" if read else "looks like a wrong input of"
-        raise UserError(f"{where}: {what} {' or of '.join(found)}, expected {options}")
+        raise UserError(f"{where}: looks like a wrong input of {' or of '.join(found)}, expected {_options(found)}")
+    said = {str(error) for error in fit.wrong.values()}
+    if len(said) == 1 < len(fit.wrong):  # all tasks find the same fault: it is the file's
+        raise UserError(said.pop())
     head = next(text for line in taken if (text := line.strip()) and not _is_comment(text))[:40]
     rows = f", {head.count('/') + 1} rows" if "/" in head else ""
     raise UserError(
@@ -103,12 +130,21 @@ def task_of(lines: Iterator[str], where: str) -> tuple[str, Iterator[str]]:
     )
 
 
+def _options(names: Iterable[str]) -> str:
+    return " or ".join(f"--task {name}" for name in names)
+
+
+def _apart(error: UserError, where: str) -> str:
+    """What is wrong, without the file."""
+    return str(error).removeprefix(f"{where}, ")
+
+
 def told(error: UserError, block: "Block", where: str, own: str) -> UserError:
     """The same error, with the other tasks that would read the input."""
     if isinstance(error, Ambiguous):
         return error
     try:
-        others = [name for name in fitting([line for _, line in block], where)[0] if name != own]
+        others = [name for name in fitting([line for _, line in block], where).read if name != own]
     except Ambiguous:
         return error
     if not others:

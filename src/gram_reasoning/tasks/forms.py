@@ -30,6 +30,12 @@ class Entry:
 
     question: Block
     answer: Block | None = None
+    part: str = ""
+    """Which one of its line it is, in messages: `, puzzle 3`."""
+
+    def within(self, where: str) -> str:
+        """Where it stands, in messages, but for its line."""
+        return f"{where}{self.part}"
 
 
 @dataclass(frozen=True)

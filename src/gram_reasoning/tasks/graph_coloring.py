@@ -222,6 +222,10 @@ class GraphColoring(HeldOutTask, Text):
     def spell(cls, value: Any, place: str) -> list[str]:
         return value.splitlines() if isinstance(value, str) else spell(value, place)
 
+    @classmethod
+    def resembles(cls, line: str) -> bool:
+        return re.fullmatch(r"p .*|e .*|\d+\s*:.*|\d+[\s,;-]+\d+.*", line) is not None
+
     def read_one(self, lines: Block, where: str) -> Tensor:
         graph = read_graph(lines, where)
         if graph.size != self.vertices:

@@ -48,6 +48,8 @@ def spell(value: Any, place: str) -> list[str]:
         near = [(str(vertex), others) for vertex, others in value.items()]
         if near and all(is_list(others) or isinstance(others, dict | set) for _, others in near):
             return [f"{vertex}: {' '.join(str(other) for other in others)}" for vertex, others in near]
+    if is_list(value) and value and all(isinstance(row, str) for row in value):
+        return list(value)
     if not is_list(value) or not value or not all(is_list(row) for row in value):
         raise UserError(f"{place}: {str(value)[:40]!r}, expected {expected}")
     rows = [[whole(cell) for cell in row] for row in value]
@@ -72,8 +74,12 @@ def _read_edges(lines: list[Place]) -> Graph:
             f"{place}: {line[:40]!r} may be the number of vertices, or a vertex without edges; expected "
             f"`p edge {line.strip()} EDGES` with lines `e A B` for the number, or this vertex below the edges"
         )
+    if len(rows) == 1 and len(rows[0]) != 2:
+        place, line = lines[0]
+        raise Ambiguous(_alone(rows[0], line.strip(), place))
     if all(len(row) <= 2 for row in rows):
-        return _graph(_without_header(rows, lines), lines)
+        named = _without_header(rows, lines)
+        return _graph(named, lines, counted=named is not rows)  # by a header
     place, line = next(one for one, row in zip(lines, rows, strict=True) if len(row) > 2)
     if any(len(row) > 3 for row in rows):
         return _graph(rows, lines)
@@ -81,6 +87,17 @@ def _read_edges(lines: list[Place]) -> Graph:
     raise Ambiguous(
         f"{place}: {line[:40]!r} may be an edge {a} {b} of weight {c}, or the neighbours {b} and {c} of {a}; expected "
         f"{a} {b} for the edge, or {a}: {b} {c} for the neighbours"
+    )
+
+
+def _alone(row: list[int], line: str, place: str) -> str:
+    """What one line may be that is no edge."""
+    if len(row) == 1:
+        return f"{place}: {line[:40]!r} may be a vertex without edges, or their number; expected edges"
+    rest = " ".join(map(str, row[1:]))
+    return (
+        f"{place}: {line[:40]!r} may be vertex {row[0]} and its neighbours, or the columns of queens; expected "
+        f"`{row[0]}: {rest}` for the neighbours, or the columns joined by commas"
     )
 
 
@@ -106,10 +123,19 @@ def _without_header(rows: list[list[int]], lines: list[Place]) -> list[list[int]
     )
 
 
-def _graph(rows: list[list[int]], lines: list[Place]) -> Graph:
-    """A graph from rows of a vertex and those that it is joined to, each from its line."""
+def _graph(rows: list[list[int]], lines: list[Place], counted: bool = False) -> Graph:
+    """A graph from rows of a vertex and those that it is joined to, each from its line.
+
+    Raises:
+        UserError: the lowest vertex is neither 0 nor 1, and nothing has `counted` those below.
+    """
     named = [v for row in rows for v in row]
     first = 0 if 0 in named else 1
+    if min(named) > 1 and not counted:
+        raise UserError(
+            f"{lines[0][0]}: vertices {min(named)} to {max(named)}, expected one numbered 0 or 1; "
+            "a vertex without edges stands on a line of its own, below the edges"
+        )
     edges = {_edge([row[0], v], first, place) for (place, _), row in zip(lines, rows, strict=True) for v in row[1:]}
     return Graph(max(named) + 1 - first, edges, first)
 

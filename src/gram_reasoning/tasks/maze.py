@@ -3,6 +3,7 @@
 Tokens: 0 pad, 1 wall, 2 open, 3 S, 4 G, 5 path; a board is read row by row. An answer is the maze with its path.
 """
 
+import re
 from collections.abc import Sequence
 from math import isqrt
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gram_reasoning import noise
-from gram_reasoning.errors import UserError
+from gram_reasoning.errors import Broken, UserError
 from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.configs import LONGEST_SIDE, MazeConfig
 from gram_reasoning.tasks.forms import Block
@@ -199,6 +200,10 @@ class Maze(SourcedTask, Text, Boards):
         line = line.rstrip("\r\n")
         return "#" if line.startswith("//") else line.replace("#", "█").replace(" ", ".")
 
+    @classmethod
+    def resembles(cls, line: str) -> bool:
+        return re.fullmatch(r"[█.SGEsge_]*[█SGEsge][█.SGEsge_]*", line) is not None
+
     def read_one(self, lines: Block, where: str) -> Tensor:
         place = f"{where}, line {lines[0][0]}"
         tokens = self._squares(lines, where, CODE, "one of # . S G, or a space")
@@ -206,7 +211,7 @@ class Maze(SourcedTask, Text, Boards):
         maze = torch.tensor(tokens)
         if self._steps(maze[None]) < 0:
             ends = (self._square(tokens.index(end)) for end in (START, GOAL))
-            raise UserError(f"{place}: no way leads from S ({next(ends)}) to G ({next(ends)}), expected one")
+            raise Broken(f"{place}: no way leads from S ({next(ends)}) to G ({next(ends)}), expected one")
         return maze
 
     def read_answer(self, lines: Block, where: str) -> Tensor:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gram_reasoning.errors import Ambiguous, UserError
+from gram_reasoning.errors import Ambiguous, Broken, UserError
 from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.board_text import BoardText
 from gram_reasoning.tasks.configs import NQueensConfig
@@ -166,6 +166,10 @@ class NQueens(HeldOutTask, BoardText):
             return self._peaceful(self._from_columns(first.split(","), place), place)
         return self._peaceful(super().read_one([(n, line.replace(",", " ")) for n, line in lines], where), place)
 
+    @classmethod
+    def resembles(cls, line: str) -> bool:
+        return re.fullmatch(r"[.01\s]*[Qq][Qq.01\s]*|\.(\s*\.)+", line) is not None
+
     def problems_of(self, puzzles: Sequence[Puzzle], where: str) -> Problems:
         found = []
         for puzzle in puzzles:
@@ -225,7 +229,7 @@ class NQueens(HeldOutTask, BoardText):
         queens = [divmod(cell, self.size) for cell in (board == QUEEN).nonzero()[:, 0].tolist()]
         for (r1, c1), (r2, c2) in combinations(queens, 2):
             if r1 == r2 or c1 == c2 or abs(r1 - r2) == abs(c1 - c2):
-                raise UserError(
+                raise Broken(
                     f"{place}: the queens in row {r1 + 1}, column {c1 + 1} and row {r2 + 1}, column {c2 + 1} "
                     "attack each other, expected queens that do not"
                 )

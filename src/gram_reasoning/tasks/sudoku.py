@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gram_reasoning import noise
-from gram_reasoning.errors import UserError
+from gram_reasoning.errors import Broken, UserError
 from gram_reasoning.tasks import sudoku_text
 from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.configs import SudokuConfig
@@ -200,11 +200,21 @@ class Sudoku(SudokuBoards, SourcedTask):
         return (entry for entry in super()._cut(lines, where) if not sudoku_text.is_frame(entry.question))
 
     @classmethod
+    def is_input(cls, value: Any) -> bool:
+        cells = is_list(value) and len(value) in sudoku_text.SIZES and not any(map(is_list, value))
+        return cells or super().is_input(value)
+
+    @classmethod
     def spell(cls, value: Any, place: str) -> list[str]:
         """All cells in one list are a board too."""
         if is_list(value) and len(value) in sudoku_text.SIZES and not any(is_list(cell) for cell in value):
             return ["".join(cls.cell(cell, place) for cell in value)]
         return super().spell(value, place)
+
+    @classmethod
+    def resembles(cls, line: str) -> bool:
+        cells = sudoku_text.cells_of(line)
+        return len(cells) > 2 and set(cells) <= {*BLANKS, *"123456789"}
 
     def read_one(self, lines: Block, where: str) -> Tensor:
         place = f"{where}, line {lines[0][0]}"
@@ -230,7 +240,7 @@ class Sudoku(SudokuBoards, SourcedTask):
         return self.read_one(lines, where)
 
     def _refuse_contradiction(self, board: Tensor, place: str) -> None:
-        """UserError if two clues of one unit hold the same digit."""
+        """Broken if two clues of one unit hold the same digit."""
         n = self.size
         for unit in self._units.tolist():
             seen: dict[int, int] = {}
@@ -238,7 +248,7 @@ class Sudoku(SudokuBoards, SourcedTask):
                 token = int(board[cell])
                 if token >= ONE and token in seen:
                     one, other = (f"row {c // n + 1}, column {c % n + 1}" for c in (seen[token], cell))
-                    raise UserError(
+                    raise Broken(
                         f"{place}: {one} and {other} both hold {token - ONE + 1}, expected clues without contradiction"
                     )
                 seen[token] = cell

@@ -107,4 +107,7 @@ def side_of(lines: Block, where: str) -> int:
     rows = rows_of(lines, where)
     if not rows:
         raise UserError(f"{where}, line {lines[0][0]}: a frame without rows, expected a board")
-    return len(rows[0][1])
+    place, row = rows[0]
+    if len(row) not in SIZES.values():
+        raise UserError(f"{place}: {len(row)} cells, expected 4 or 9")
+    return len(row)

@@ -66,6 +66,12 @@ class Text(Blocks):
     def stands_alone(cls, line: str) -> bool:
         """Whether a line of text is a whole input; other inputs are blocks of lines, with empty lines between."""
 
+    @classmethod
+    def resembles(cls, line: str) -> bool:
+        """Whether one row of a wrong input looks like this task's, so that it is worth saying what is wrong with it."""
+        del line
+        return False
+
     @abstractmethod
     def read_one(self, lines: Block, where: str) -> Tensor:
         """The tokens (L,) of one input from its lines and their numbers.
@@ -125,6 +131,7 @@ class Text(Blocks):
 
     def read_entry(self, entry: Entry, where: str, answers: bool = False) -> Puzzle:
         """An input; if asked with the answer that came with it, which must be right by the rules."""
+        where = entry.within(where)
         place = f"{where}, line {entry.question[0][0]}"
         tokens = self.read_one(entry.question, where)
         answer = None
@@ -224,6 +231,33 @@ class Text(Blocks):
         return Entry(cls._spelled(value, number, where))
 
     @classmethod
+    def is_input(cls, value: Any) -> bool:
+        """Whether an entry of a list is a whole input, not a row of one."""
+        if isinstance(value, str):
+            return "\n" in value.strip() or (value.strip() != "" and cls.stands_alone(cls.solid(value)))
+        rows = value if is_list(value) else []
+        return isinstance(value, dict) or any(is_list(row) or (isinstance(row, str) and len(row) > 1) for row in rows)
+
+    @classmethod
+    def entries_of(cls, value: Any, number: int, where: str) -> Iterator[Entry]:
+        """The inputs of a value: one, a list of them, or an object with such a list and their answers."""
+        place = f"{where}, line {number}"
+        answers: Any = None
+        listed = value
+        if isinstance(value, dict):
+            listed, answers = named_in(value, QUESTION, place), named_in(value, ANSWER, place)
+        if not (is_list(listed) and listed and all(map(cls.is_input, listed))):
+            yield cls.entry_of(value, number, where)
+            return
+        if answers is not None and not (is_list(answers) and len(answers) == len(listed)):
+            raise UserError(f"{place}: {len(listed)} puzzles, expected a list of as many answers")
+        for i, one in enumerate(listed):
+            part = f", puzzle {i + 1}"
+            entry = cls.entry_of(one, number, where + part)
+            given = entry.answer if answers is None else cls._spelled(answers[i], number, where + part)
+            yield Entry(entry.question, given, part)
+
+    @classmethod
     def cleaned(cls, lines: Iterable[str]) -> Iterable[str]:
         """The lines of a text without a header, one for each; those that hold no puzzle empty or as comments."""
         return lines
@@ -246,7 +280,7 @@ class Text(Blocks):
                 depth += depth_of(raw)
                 if depth <= 0:
                     first, text = value[0][0], "\n".join(line for _, line in value)
-                    yield cls.entry_of(value_of(text, f"{where}, line {first}"), first, where)
+                    yield from cls.entries_of(value_of(text, f"{where}, line {first}"), first, where)
                     value, depth = [], 0
                 elif len(value) > LONGEST_BLOCK:
                     break
