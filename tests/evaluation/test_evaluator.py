@@ -12,6 +12,7 @@ import torch
 from gram_reasoning.build import load_model
 from gram_reasoning.cli import main
 from gram_reasoning.evaluation.evaluator import evaluate
+from gram_reasoning.evaluation.report import evaluation_table
 from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.inference.select import Rule
 from gram_reasoning.inference.solve import solve
@@ -100,6 +101,24 @@ def test_the_best_answer_is_submitted(rule: Rule):
     assert result["choices"][rule] == pytest.approx(result["macro"]["selected_accuracy"])  # and of others in one run
     assert set(result["choices"]) == {"majority", "lprm", "first", "halt", "margin"}
     assert len(set(result["choices"].values())) > 1, "the rules choose alike here"
+
+
+def test_what_a_task_measures_beyond_accuracy_is_told():
+    result = {
+        "checkpoint": "run",
+        "inputs": 3,
+        "split": "test",
+        "samples": 5,
+        "steps": 2,
+        "select": "majority",
+        "halting": False,
+        "pass": {"pass@2": 0.25},
+        "measures": {"frechet_distance": 12.3456, "images": 40},
+    }
+    lines = evaluation_table(result).splitlines()
+    assert lines[-3:] == [
+        "pass@2: 25.0 (mean over what the inputs belong to)", "frechet distance: 12.35", "images: 40",
+    ]  # fmt: skip
 
 
 def test_each_row_of_the_table_has_its_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -20,6 +20,7 @@ def test_by_hand():
     assert unseen_mass([1, 1, 2, 4]) == 2 / 8
     assert unseen_mass([]) == 1
     assert chao([1, 1, 1, 2, 2, 4]) == 6 + (10 / 11) * 3 * 2 / (2 * 3)
+    assert chao([]) == evenly([]) == 0
     assert evenly([5]) == pytest.approx(1, abs=1e-6)
     assert evenly([1, 1, 1]) == math.inf
     assert [completeness(votes) for votes in ([], [1, 1], [7])] == pytest.approx([0, 0, 1])

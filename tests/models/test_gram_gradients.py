@@ -82,6 +82,14 @@ def test_kl_balance_says_which_head_learns(balance: float, trained: str):
     assert other not in parts
 
 
+def test_a_transition_has_the_networks_that_it_uses():
+    heads = {
+        g: tiny_gram(guidance=g, sigma_learned=True, **UNLIMITED).prior_head for g in ("gaussian", "noise", "mean")
+    }
+    has = {g: [part for part in ("mu", "sigma") if getattr(head, part) is not None] for g, head in heads.items()}
+    assert has == {"gaussian": ["mu", "sigma"], "noise": ["sigma"], "mean": ["mu"]}
+
+
 @pytest.mark.parametrize("guidance", GUIDANCE)
 @pytest.mark.parametrize("name", ["halt", "value"])
 def test_halt_and_value_losses_train_their_own_head_alone(guidance: str, name: str):

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from gram_reasoning import noise
+from gram_reasoning.config import TrainConfig
 from gram_reasoning.models.gram import Gram
 from gram_reasoning.training.deep_supervision import Slots, spread
 from gram_reasoning.types import IGNORE, StepOutput
@@ -44,6 +46,23 @@ def boards(problems: Any, example: int) -> list[Tensor]:
     """Every solution of a problem, found apart from the package."""
     given_queens = problems.inputs[example].view(5, 5).tolist()
     return [torch.tensor(board).flatten() for board in oracle.completions(given_queens)]
+
+
+def test_the_default_device_does_not_matter():
+    task, model, ids, config = queens(), tiny_gram(25), torch.arange(8), TrainConfig(batch_size=8)
+    problems = task.split("train")
+    with torch.device("meta"):
+        own = Slots(config, task, problems, model, ids)
+        own.refill(0)
+        batch, _, _ = own.part(slice(0, 8), 0)
+    assert {t.device for t in (own.stays, own.stay.steps, batch.inputs, batch.targets)} == {torch.device("cpu")}
+
+
+def test_the_draws_of_augmentation_are_those_of_older_runs():
+    own = toy_slots(trajectories_per_input=2)
+    own.refill(0)
+    expected = noise.keys(own.config.seed, "augment", torch.arange(8) // 2, torch.full((8,), 5))
+    assert torch.equal(own.augmentation_keys(slice(0, 8), 5), expected)
 
 
 def test_refill_touches_leaving_slots_only():
