@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import constants
@@ -99,14 +100,54 @@ def test_mistakes(solver: gram_reasoning.Solver, puzzle: str, options: dict[str,
         ({"halting": True, "halt_by": "hope"}, "halt_by: got 'hope', expected one of confidence, head"),
         ({"halting": True, "halt_at": 1.5}, "halt_at: got 1.5, expected a probability from 0 to 1"),
         ({"decode": "best"}, "decode: got 'best', expected one of ancestral, greedy, beam"),
-        ({"decode": "beam"}, "--decode: got 'beam', expected nothing for Gram"),
+        ({"decode": "beam"}, "decode: got 'beam', expected nothing for Gram"),
+        ({"samples": "many"}, "samples: got 'many', expected a whole number"),
+        ({"samples": True}, "samples: got True, expected a whole number"),
+        ({"steps": 2.5}, "steps: got 2.5, expected a whole number"),
+        ({"halting": "yes"}, "halting: got 'yes', expected True or False"),
+        ({"latent_noise": "loud"}, "latent_noise: got 'loud', expected a number"),
+        ({"latent_noise": -1}, "latent_noise: got -1, expected a number from 0 on"),
+        ({"select": None}, "select: got None, expected one of majority, lprm"),
         ({"halt_at": 0.5}, "halt_at: got 0.5, expected halting=True beside it"),
         ({"halt_by": "head"}, "halt_by: got 'head', expected halting=True beside it"),
     ],
 )
 def test_mistaken_options(solver: gram_reasoning.Solver, options: dict[str, Any], told: str):
-    with pytest.raises(UserError, match=re.escape(told)):
+    with pytest.raises(UserError) as error:
         solver.solve(BOARD, **options)
+    assert str(error.value).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"answers": 1.5}, "answers: got 1.5, expected a whole number"),
+        ({"choose": "rules"}, "choose: got 'rules', expected one of model, verified"),
+        ({"until": "all"}, "until: got 'all', expected a number"),
+        ({"budget": 0}, "budget: got 0, expected "),
+    ],
+)
+def test_mistaken_options_of_sets(solver: gram_reasoning.Solver, options: dict[str, Any], told: str):
+    with pytest.raises(UserError) as error:
+        list(solver.answer_sets([BOARD], **options))
+    assert str(error.value).startswith(told)
+
+
+def test_a_result_is_written_short(solver: gram_reasoning.Solver):
+    solved = solver.solve(BOARD, samples=20, steps=6)
+    found = f"{len(solved.answers)} answers, {len(solved.solutions)} of 6 solutions"
+    assert repr(solved) == f"Solved('{BOARD[:39]}…': {found})"
+
+
+def test_numbers_of_numpy_are_numbers(solver: gram_reasoning.Solver):
+    options: dict[str, Any] = {"samples": np.int64(2), "steps": np.int32(1), "latent_noise": np.float32(0.5)}
+    solved = solver.solve(BOARD, **options)
+    assert (solved.samples, solved.steps) == (2, 1)
+
+
+def test_a_device_that_is_not_there():
+    with pytest.raises(UserError, match=r"^device: got 'abacus'"):
+        gram_reasoning.load("nqueens7", "abacus")
 
 
 def test_options_reach_the_sampler(solver: gram_reasoning.Solver, monkeypatch: pytest.MonkeyPatch):

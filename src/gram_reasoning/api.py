@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from gram_reasoning.build import load_config, load_model, model_folder
 from gram_reasoning.config import Recipe
@@ -29,6 +29,7 @@ from gram_reasoning.processes import choose_device
 from gram_reasoning.storage import checkpoint, hub
 from gram_reasoning.tasks.base import Task, lacks
 from gram_reasoning.tasks.text import Puzzle, Text
+from gram_reasoning.typed import typed
 
 __all__ = ["Answer", "Solved", "Solver", "load"]
 
@@ -102,6 +103,7 @@ class Solver:
         )
         return solved
 
+    @typed
     def solve_many(
         self,
         puzzles: Iterable[Any],
@@ -147,11 +149,6 @@ class Solver:
         Raises:
             UserError: an input or an option is wrong; its number, its line and cell, and what was expected.
         """
-        chosen = {"halt_by": (halt_by, HaltBy), "precision": (precision, Precision), "select": (select, Rule)}
-        for name, (value, kinds) in chosen.items():
-            check(value in get_args(kinds), name, value, f"one of {', '.join(get_args(kinds))}")
-        for name, value, kinds in (("decode", decode, Decode), ("flow", flow, FlowBy)):
-            check(value in (None, *get_args(kinds)), name, value, f"one of {', '.join(get_args(kinds))}")
         check(0 <= halt_at <= 1, "halt_at", halt_at, "a probability from 0 to 1")
         for name, value, default in (("halt_by", halt_by, "confidence"), ("halt_at", halt_at, 0.95)):
             check(halting or value == default, name, value, "halting=True beside it")
@@ -176,6 +173,7 @@ class Solver:
         for task, inputs, done in self._groups(puzzles, "solve"):
             yield from in_float32(solve(self.model, task, inputs, sampler, select, first_input=done))
 
+    @typed
     def answer_sets(
         self,
         puzzles: Iterable[Any],
@@ -217,8 +215,6 @@ class Solver:
             UserError: an input or an option is wrong.
         """
         check(0 <= halt_at <= 1, "halt_at", halt_at, "a probability from 0 to 1")
-        check(halt_by in get_args(HaltBy), "halt_by", halt_by, f"one of {', '.join(get_args(HaltBy))}")
-        check(precision in get_args(Precision), "precision", precision, f"one of {', '.join(get_args(Precision))}")
         rest = {"halt_by": halt_by, "halt_at": halt_at, "precision": precision, "chunk": chunk, "seed": seed}
         sampler = SamplerConfig.filled(self.recipe.evaluation, self.model, None, steps, **rest)
         config = SetConfig(
@@ -272,6 +268,7 @@ class Solver:
             return hub.send(Path(folder) / "model", name, private)
 
 
+@typed
 def load(name: str | Path, device: str = "auto") -> Solver:
     """Load a trained model.
 

@@ -48,6 +48,10 @@ def test_commands_recipes_options_and_values(script: Path):
         assert set(offered(script, command, "nq")) == {name for name in RECIPES if name.startswith("nq")}
     assert offered(script, "train", "maze10", "--train.prior-t") == ["--train.prior-target"]
     assert set(offered(script, "train", "maze10", "--train.prior-target", "n")) == {"none", "nearest"}
+    assert {"sudoku", "coloring"} <= set(offered(script, "solve", "--task", ""))
+    assert offered(script, "solve", "--checkpoint", "sudoku") == ["sudoku4", "sudoku9"]
+    assert {"nqueens7", "maze"} <= set(offered(script, "eval", ""))
+    assert offered(script, "eval", "maze", "--pl") == ["--plugin"]
     options = offered(script, "train", "nqueens7-pocket", "--")
     assert len(options) > 50
     assert all(re.fullmatch(r"--[a-z][\w.-]*", option) for option in options), "no piece of a description"

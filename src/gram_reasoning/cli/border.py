@@ -8,17 +8,17 @@ import io
 import os
 import re
 import sys
-import types
 import typing
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
 from gram_reasoning import __version__
 from gram_reasoning.errors import UserError
 from gram_reasoning.storage.files import write_whole
+from gram_reasoning.typed import in_words
 
 Options = TypeVar("Options")
 PICTURES = (".png", ".pdf", ".svg", ".jpg")
@@ -57,6 +57,8 @@ def _in_our_words(boxes: str, options: type, arguments: list[str], default: Any)
         given = [a.partition("=")[2] or after for a, after in pairwise([*arguments, ""]) if _same(a, name)]
         got = "no value" if text.startswith("Missing") else f"got {given[-1]!r}" if given else "a bad value"
         return f"{name}: {got}, expected {_expected(name, options, default)}"
+    if missing := re.match(r"Missing from [\w ]+: (--[\w.-]+)", text):
+        return f"{missing[1]}: missing, expected it with {_expected(missing[1], options, default)}"
     if unknown := re.match(r"Unrecognized options: (.*?)(?: Perhaps you meant: (--[\w.-]+).*)?$", text):
         first = next((a for a in arguments if unknown[1].startswith(a)), unknown[1].split(", ")[0])
         meant = f" {unknown[2]}" if unknown[2] else ""
@@ -79,11 +81,7 @@ def _expected(name: str, options: type, default: Any) -> str:
         default = getattr(default, part, None)
         if hint is None:
             return "another value"
-    words = {int: "a whole number", float: "a number", Path: "the name of a file", str: "a word"}
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if typing.get_origin(hint) is Literal:
-        return f"one of {', '.join(map(str, kinds[0].__args__))}"
-    return " or ".join(words.get(kind, "another value") for kind in kinds if kind is not types.NoneType)
+    return in_words(hint)
 
 
 def named(arguments: list[str], what: str, options: type, prog: str, example: str) -> tuple[str, list[str]]:

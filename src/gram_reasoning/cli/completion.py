@@ -41,6 +41,8 @@ COMMANDS: dict[str, type] = {
 """What may follow each command."""
 OF_RECIPES = ("train", "data", "bench")
 """Commands that want the name of a recipe first."""
+OF_MODELS = ("eval", "export")
+"""Commands that want a model first."""
 SPEC = "COMPLETION_SPEC = "
 """Begins the line of tyro's script that holds what it knows, as a literal of Python."""
 
@@ -49,6 +51,10 @@ def script(shell: str) -> str:
     """The completion of `gram` for that shell, made by tyro. The options of a task are those of N-Queens."""
     check(shell in SHELLS, "--print-completion", shell, f"one of {', '.join(SHELLS)}")
     from gram_reasoning.recipes import RECIPES
+    from gram_reasoning.storage.hub import BUNDLED
+    from gram_reasoning.tasks.configs import KINDS
+
+    models = tuple(sorted(folder.name for folder in BUNDLED.iterdir() if (folder / "config.json").is_file()))
 
     written = io.StringIO()
     with contextlib.redirect_stdout(written), contextlib.suppress(SystemExit):
@@ -59,10 +65,17 @@ def script(shell: str) -> str:
     lines.insert(
         at + 1,
         f"""
-# The name of a recipe is followed by what follows the command.
-for name in {OF_RECIPES}:
-    command = COMPLETION_SPEC["subcommands"][name]
-    command["subcommands"] = {{recipe: {{**command, "description": ""}} for recipe in {tuple(RECIPES)}}}
+# The name of a recipe or of a model is followed by what follows the command.
+NAMES = {{"--task": {tuple(KINDS)}, "--checkpoint": {models}}}
+PLUGIN = {{"flags": ["--plugin"], "description": "a Python file", "type": "path", "cascade": False, "nargs": 1}}
+for name, command in COMPLETION_SPEC["subcommands"].items():
+    for option in command["options"]:
+        if option["flags"][0] in NAMES and option["nargs"] == 1 and "choices" not in option:
+            option.update(type="choice", choices=NAMES[option["flags"][0]])
+    command["options"].append(PLUGIN)
+    first = {tuple(RECIPES)} if name in {OF_RECIPES} else {models} if name in {OF_MODELS} else ()
+    if first:
+        command["subcommands"] = {{one: {{**command, "description": ""}} for one in first}}
 """,
     )
     if shell == "bash":

@@ -25,6 +25,7 @@ from gram_reasoning.cli import (
     train,
 )
 from gram_reasoning.cli.border import out_of_memory, speaks, tell, version
+from gram_reasoning.cli.plugin import OPTION as PLUGIN
 from gram_reasoning.cli.plugin import take_plugins
 from gram_reasoning.errors import Failed, UserError
 
@@ -126,6 +127,8 @@ def _dispatch(arguments: list[str]) -> int:
         "study": study.run,
         "app": app.run,
     }
+    if arguments and arguments[0].partition("=")[0] == PLUGIN:
+        arguments = take_plugins(arguments)
     if not arguments or arguments[0] in ("--help", "-h"):
         print(HELP, end="")
         return 0 if arguments else 2

@@ -56,6 +56,11 @@ class Solved:
     known_solutions: int | None = None
     """As many as the exact solver counted (see Task.count_limit); None where nothing can count."""
 
+    def __repr__(self) -> str:
+        known = "" if self.known_solutions is None else f" of {self.known_solutions}"
+        given = self.input if len(self.input) <= 40 else f"{self.input[:39]}…"
+        return f"Solved({given!r}: {len(self.answers)} answers, {len(self.solutions)}{known} solutions)"
+
     @property
     def solutions(self) -> tuple[Answer, ...]:
         """The verified answers."""
