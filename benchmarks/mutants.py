@@ -79,6 +79,8 @@ class Mutant:
     scope: str
     operator: str
     module: cst.Module
+    at_import: bool
+    """It runs when the file is imported: no function is around it, or it is the default of an argument."""
     node: cst.CSTNode
     changed: cst.CSTNode
 
@@ -115,12 +117,15 @@ class Mutations(cst.CSTVisitor):
         self.file = file
         self.found: list[Mutant] = []
         self.scope: list[str] = []
+        self.functions = 0
+        """How many are around the node."""
         self.module = cst.parse_module((ROOT / file).read_text())
         MetadataWrapper(self.module, unsafe_skip_copy=True).visit(self)
 
     def on_visit(self, node: cst.CSTNode) -> bool:
         if isinstance(node, (cst.FunctionDef, cst.ClassDef)):
             self.scope.append(node.name.value)
+            self.functions += isinstance(node, cst.FunctionDef)
         elif self._left_out(node):
             return False
         for kind, operator in mutation_operators:
@@ -128,13 +133,15 @@ class Mutations(cst.CSTVisitor):
                 changes = list(operator(node))
                 changes = changes[:1] if isinstance(node, cst.SimpleString) else changes  # the others differ in case
                 name = operator.__name__.removeprefix("operator_")
-                place = self.file, self._line(node), ".".join(self.scope) or "module", name, self.module
+                at_import = not self.functions or isinstance(node, cst.Param)
+                place = self.file, self._line(node), ".".join(self.scope) or "module", name, self.module, at_import
                 self.found += [Mutant(*place, node, changed) for changed in changes]
         return True
 
     def on_leave(self, original_node: cst.CSTNode) -> None:
         if isinstance(original_node, (cst.FunctionDef, cst.ClassDef)):
             self.scope.pop()
+            self.functions -= isinstance(original_node, cst.FunctionDef)
 
     def _line(self, node: cst.CSTNode) -> int:
         position = self.get_metadata(PositionProvider, node)
@@ -368,7 +375,7 @@ class Bench:
         """The tests that execute the mutated line, quickest first."""
         file = self.lines.get(mutant.file, {})
         names = set(file.get(str(mutant.line), ()))
-        if not names and str(mutant.line) in file:  # at import
+        if mutant.at_import and str(mutant.line) in file:  # whatever test happened to import it first
             names = {name for row in file.values() for name in row}
         return sorted(names - set(self.left_out), key=lambda name: (self.seconds.get(name, 0.0), name))
 

@@ -6,8 +6,10 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
+from gram_reasoning.evaluation.answer_sets import BINS, Judged, _completeness
 from gram_reasoning.inference.answer_set import answer_sets
 from gram_reasoning.inference.sampler import SamplerConfig
 from gram_reasoning.inference.search import AGREE, AnswerSet, Ended, Search, chosen, held
@@ -319,6 +322,31 @@ def test_pins_go_where_the_model_sees_a_chance_and_nobody_was():
     alone.saw(odds)
     alone.hear([says(0, (2, 1, 2))])
     assert alone.start() == [(1, None)]
+
+
+@pytest.mark.parametrize(("explore", "seen"), [("pin", True), ("none", False)])
+def test_what_the_model_finds_plausible_is_looked_at_for_pins_alone(
+    explore: str, seen: bool, monkeypatch: pytest.MonkeyPatch
+):
+    looks: list[torch.Tensor] = []
+    monkeypatch.setattr(Search, "saw", lambda self, odds: looks.append(odds))
+    draw(explore=explore)
+    assert bool(looks) == seen
+
+
+def test_the_estimate_is_judged_in_bins_of_equal_count():
+    """Each input has two solutions; half of them found one, half both, and none says so."""
+    inputs = 2 * BINS
+    ended = [[says(0, (1,)), says(1, (1,))] if m % 2 else [says(0, (1,)), says(1, (2,))] for m in range(inputs)]
+    sets = [SimpleNamespace(ended=e) for e in ended]
+    right: Any = [{e.answer for e in some} for some in ended]
+    judged = Judged(sets, right, np.full(inputs, 2), np.ones(inputs))  # type: ignore[arg-type]
+    found = _completeness(judged, right_ones=False)
+    assert found["inputs"] == inputs
+    assert found["truth"] == 0.75
+    assert len(found["bins"]) == BINS
+    assert found["worst_gap"] == max(abs(told - true) for told, true in found["bins"]) > 0
+    assert _completeness(Judged(sets[:3], right[:3], np.full(3, 2), np.ones(3)), False) == {"inputs": 3}  # type: ignore[arg-type]
 
 
 def test_a_pin_counts_as_much_as_an_answer():

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
+from gram_reasoning.errors import UserError
 from gram_reasoning.models.configs import GramConfig
 from gram_reasoning.models.gram import Gram, View
 from gram_reasoning.types import IGNORE, Shape
@@ -80,6 +81,27 @@ def test_kl_balance_says_which_head_learns(balance: float, trained: str):
     parts = reached(model, losses_of(model)["kl"])
     assert trained in parts
     assert other not in parts
+
+
+def test_a_drawn_start_has_a_high_and_a_low_part_for_each_row():
+    model = tiny_gram()
+    draws = torch.randn(3, *model.initial_latent.shape)
+    state = model.initial_state(3, draws)
+    assert torch.equal(state.high, draws[:, 0].expand_as(state.high))
+    assert torch.equal(state.low, draws[:, 1].expand_as(state.low))
+
+
+def test_token_vectors_begin_at_unit_length():
+    torch.manual_seed(0)
+    size = 256
+    model = Gram(tiny_config(hidden_size=size), Shape(length=9, vocab=40))
+    lengths = model.token_embedding.detach().norm(dim=-1)
+    assert lengths.mean() == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_learned_sigma_beside_a_budget_is_refused():
+    with pytest.raises(UserError, match=r"^model\.sigma_learned: got True, expected False beside a budget$"):
+        tiny_config(sigma_learned=True)
 
 
 def test_a_transition_has_the_networks_that_it_uses():

@@ -58,6 +58,16 @@ def test_the_default_device_does_not_matter():
     assert {t.device for t in (own.stays, own.stay.steps, batch.inputs, batch.targets)} == {torch.device("cpu")}
 
 
+def test_pairs_draw_each_input_as_often_as_it_has_solutions():
+    task = queens()
+    every = task.split("train")
+    two = every.subset((every.count == 1).nonzero()[:2, 0])
+    config = TrainConfig(batch_size=400, examples="pairs", prior_share=0.0)
+    own = Slots(config, task, two, tiny_gram(task.length), torch.arange(400))
+    own.refill(0)
+    assert 160 < own.example.sum() < 240  # 400 fair coins
+
+
 def test_the_draws_of_augmentation_are_those_of_older_runs():
     own = toy_slots(trajectories_per_input=2)
     own.refill(0)
@@ -381,6 +391,14 @@ def test_stays_follow_the_prior_slots():
     entered = slots.is_guided & slots.leaving
     slots.refill(40)
     assert (slots.stay.limit[entered] == 1).float().mean() > 0.9
+
+
+def test_older_stays_count_less():
+    slots = toy_slots()
+    before, leaving = torch.tensor([0.0, 2.0, 5.0, 1.0]), torch.tensor([3.0, 0.0, 1.0, 0.0])
+    slots.stays = before.clone()
+    slots.count_stays(leaving)
+    torch.testing.assert_close(slots.stays, 0.99 * before + leaving)
 
 
 def test_full_guided_stay():
