@@ -39,6 +39,14 @@ def test_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert numbers["bad"] == ["10", "1", "0.0", "0.0", "0.0", "-", "-", "-", "ALARM", "never"]
 
 
+def test_numbers_of_runs_end_below_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    runs = [write_run(tmp_path / name, [share]) for name, share in (("good", 1.0), ("bad", 0.0))]
+    assert main(["report", *map(str, runs)]) == 0
+    head, *rows = [line for line in capsys.readouterr().out.splitlines() if re.search("accuracy|good|bad", line)]
+    ends = [[word.end() for word in re.finditer(r"\S+(?: \S+)*", line)] for line in (head, *rows)]
+    assert len({tuple(end[-9:]) for end in ends}) == 1
+
+
 def test_every_panel_shows_every_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], figures: list[Any]):
     """Its numbers over its steps, a run in one colour throughout; where it has none, no line."""
     runs = [write_run(tmp_path / "good", [0.1, 0.85, 0.9]), write_run(tmp_path / "bad", [0.0], several=None)]

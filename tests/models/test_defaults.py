@@ -22,6 +22,17 @@ def defaults(name: str) -> dict[str, Any]:
     return {f: value for f, value in given.items() if not dataclasses.is_dataclass(value)}
 
 
+@pytest.mark.parametrize("name", sorted(MODEL_KINDS))
+def test_debug_versions_are_small(name: str):
+    small = MODEL_KINDS[name]().small()
+    sizes = {part: getattr(small, part) for part in ("hidden_size", "mlp_size", "num_layers")}
+    assert sizes["hidden_size"] <= 32
+    assert sizes["mlp_size"] <= 64
+    assert sizes["num_layers"] == 1
+    for steps in ("loops", "supervision_steps", "transitions", "sampling_steps"):
+        assert getattr(small, steps, 1) <= 4
+
+
 @pytest.mark.parametrize("name", sorted(CONFIGS))
 def test_defaults_are_those_of_older_files(name: str):
     assert json.loads(json.dumps(defaults(name))) == json.loads(STORED.read_text())[name]
