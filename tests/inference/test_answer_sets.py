@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from gram_reasoning import noise
 from gram_reasoning.errors import UserError
-from gram_reasoning.evaluation.answer_sets import BINS, Judged, _completeness
+from gram_reasoning.evaluation.answer_sets import BINS, Judged, _completeness, _with_score
 from gram_reasoning.inference.answer_set import answer_sets
 from gram_reasoning.inference.sampler import SamplerConfig
 from gram_reasoning.inference.search import AGREE, AnswerSet, Ended, Search, chosen, held
@@ -347,6 +347,13 @@ def test_the_estimate_is_judged_in_bins_of_equal_count():
     assert len(found["bins"]) == BINS
     assert found["worst_gap"] == max(abs(told - true) for told, true in found["bins"]) > 0
     assert _completeness(Judged(sets[:3], right[:3], np.full(3, 2), np.ones(3)), False) == {"inputs": 3}  # type: ignore[arg-type]
+
+
+def test_the_first_of_a_set_is_its_choice():
+    sets: Any = [SimpleNamespace(ended=[says(0, (1,)), says(1, (2,)), says(2, (2,))]) for _ in range(3)]
+    judged = Judged([*sets, SimpleNamespace(ended=[])], [{(2,)}, {(1,)}, {(2,)}, {(2,)}], np.ones(4), np.ones(4))
+    found = _with_score(judged, config(score="votes"))
+    assert (found["selected_accuracy"], found["macro"]) == (0.5, 0.75)
 
 
 def test_a_pin_counts_as_much_as_an_answer():
