@@ -115,6 +115,8 @@ def test_what_a_task_measures_beyond_accuracy_is_told():
         "pass": {"pass@2": 0.25},
         "measures": {"frechet_distance": 12.3456, "images": 40},
     }
+    plain = {name: value for name, value in result.items() if name not in ("pass", "measures")}
+    assert not evaluation_table(plain).endswith("\n")
     lines = evaluation_table(result).splitlines()
     assert lines[-3:] == [
         "pass@2: 25.0 (mean over what the inputs belong to)", "frechet distance: 12.35", "images: 40",
