@@ -1,6 +1,7 @@
 """Arrows between the parts of the package point one way."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -28,6 +29,7 @@ TOP = {
 }
 ONLY = {
     "errors": set(),
+    "typed": {"errors"},
     "noise": set(),
     "trees": set(),
     "types": {"trees"},
@@ -138,3 +140,9 @@ def test_models_are_named_by_themselves_and_by_who_builds_them() -> None:
         if file.relative_to(ROOT).parts[0] in ("models", "recipes", "build.py"):
             continue
         assert named & set(re.findall(r"\w+", file.read_text())) == set(), file
+
+
+@pytest.mark.parametrize("name", ["", ".studies", ".models.configs", ".api", ".cli"])
+def test_what_a_package_offers_is_there(name: str):
+    module = importlib.import_module(f"gram_reasoning{name}")
+    assert [offered for offered in module.__all__ if not hasattr(module, offered)] == []

@@ -111,6 +111,15 @@ def test_a_fit_moves_vectors_alone_and_towards_the_demonstrations(model: str):
     assert same(weights_of(gram), before)
 
 
+def test_an_odd_number_of_slots_fits_too(model: str):
+    recipe, task, gram = load_model(model)
+    assert isinstance(task, Arc)
+    [episode] = task.read_episodes([(1, json.dumps(TASK))], "file")
+    config = replace(recipe.train, batch_size=6, accumulation=2, trajectories_per_input=1)
+    table = fit(gram, task.with_augmentations(2), episode.demonstrations, config, 1)
+    assert table.vectors.isfinite().all()
+
+
 def test_options_that_do_not_fit(model: str, capsys: pytest.CaptureFixture[str]):
     text = json.dumps(TASK)
     for more, message in (
