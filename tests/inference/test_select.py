@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.rollout import rollout
 from gram_reasoning.inference.sampler import SamplerConfig, sample
-from gram_reasoning.inference.select import RankedAnswer, Rule, check_rule, rank, scores
+from gram_reasoning.inference.select import RankedAnswer, Rule, allowed, check_rule, rank, scores
 from gram_reasoning.models.configs import MaskedDiffusionConfig
 from gram_reasoning.models.mdlm import MaskedDiffusion
 from gram_reasoning.types import Shape
@@ -20,6 +20,11 @@ Sample = tuple[Answer, float]
 samples = st.lists(
     st.tuples(st.tuples(*[st.integers(0, 1)] * 3), st.sampled_from([0.0, 0.25, 0.5, 1.0])), min_size=1, max_size=20
 )
+
+
+def test_every_rule_is_told_from_trajectories_that_have_all_numbers():
+    some = sample(tiny_gram(), torch.ones(1, 9, dtype=torch.int64), SamplerConfig(samples=2, steps=1))
+    assert set(allowed(some)) == set(RULES)
 
 
 def ranked(rows: list[Sample], rule: Rule) -> list[RankedAnswer]:
