@@ -4,6 +4,8 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import torch
 
 from gram_reasoning.build import load_model
 from gram_reasoning.cli import main
-from gram_reasoning.evaluation.evaluator import evaluate
+from gram_reasoning.evaluation.evaluator import choices, evaluate
 from gram_reasoning.evaluation.report import evaluation_table
 from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.inference.select import Rule
@@ -19,6 +21,7 @@ from gram_reasoning.inference.solve import solve
 from gram_reasoning.tasks.graph_coloring import EDGE, FIRST_COLOR
 from gram_reasoning.tasks.text import Puzzle
 from gram_reasoning.tasks.written import Written
+from gram_reasoning.types import Candidates
 from helpers import debug_recipe, make_trainer
 from oracles import coloring, nqueens
 
@@ -101,6 +104,14 @@ def test_the_best_answer_is_submitted(rule: Rule):
     assert result["choices"][rule] == pytest.approx(result["macro"]["selected_accuracy"])  # and of others in one run
     assert set(result["choices"]) == {"majority", "lprm", "first", "halt", "margin"}
     assert len(set(result["choices"].values())) > 1, "the rules choose alike here"
+
+
+def test_a_rule_is_judged_by_the_one_answer_that_it_chooses():
+    answers = torch.tensor([[[1], [1], [2]], [[1], [2], [2]]])
+    values, halts = torch.tensor([[0.1, 0.2, 0.9], [0.9, 0.1, 0.2]]), torch.tensor([[0.9, 0.1, 0.2], [0.1, 0.2, 0.9]])
+    some = Candidates(answers, values, torch.ones(2, 3), halts)
+    found: Any = SimpleNamespace(valid=np.array([[True, True, False], [False, True, True]]))
+    assert choices(found, some) == {"majority": 1.0, "lprm": 0.0, "first": 0.5, "halt": 1.0}
 
 
 def test_what_a_task_measures_beyond_accuracy_is_told():

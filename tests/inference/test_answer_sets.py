@@ -349,6 +349,15 @@ def test_the_estimate_is_judged_in_bins_of_equal_count():
     assert _completeness(Judged(sets[:3], right[:3], np.full(3, 2), np.ones(3)), False) == {"inputs": 3}  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("name", "most"), [("answers", 100_000), ("budget", 10_000_000), ("width", 100_000)])
+def test_bounds_of_a_set(name: str, most: int):
+    assert getattr(config(**{name: most}), name) == most
+    assert getattr(config(**{name: 1}), name) == 1
+    for value in (0, most + 1):
+        with pytest.raises(UserError, match=rf"^{name}: got {value}, expected 1 to {most}$"):
+            config(**{name: value})
+
+
 def test_the_first_of_a_set_is_its_choice():
     sets: Any = [SimpleNamespace(ended=[says(0, (1,)), says(1, (2,)), says(2, (2,))]) for _ in range(3)]
     judged = Judged([*sets, SimpleNamespace(ended=[])], [{(2,)}, {(1,)}, {(2,)}, {(2,)}], np.ones(4), np.ones(4))

@@ -62,6 +62,7 @@ def coloring_sizes() -> Recipe:
             smallest=5,
             edge_probability=0.45,
             graphs=4000,
+            test_share=0.17,  # so many that every graph that coloring6 holds out is held out here too
             answer_at="appended",
             renumber=True,
             any_names=True,
