@@ -125,6 +125,21 @@ def test_what_recipes_hold_out_stays_held_out():
         assert not trained & set(map(tuple, held.tolist()))
 
 
+@pytest.mark.parametrize("name", ["coloring6", "coloring8", "coloring10"])
+def test_what_recipes_of_graphs_hold_out_stays_held_out(name: str):
+    own, mixed = get_recipe(name).task, get_recipe("coloring-sizes").task
+    assert isinstance(own, GraphColoringConfig)
+    assert isinstance(mixed, GraphColoringConfig)
+    one = GraphColoring(mixed.of_size(own.vertices))
+
+    def graphs(task: GraphColoring, split: str) -> set[str]:
+        return {task.compact(row) for row in task.split(split).inputs.tolist()}
+
+    held = graphs(GraphColoring(own), "test")
+    assert len(held) > 150
+    assert not held & graphs(one, "train")
+
+
 def test_padding_is_learnt_where_answers_stand(kind: str):
     task = KINDS[kind].of(CONFIGS[kind])
     problems = task.split("test")
