@@ -29,6 +29,7 @@ def test_debug_versions_are_small(name: str):
     assert sizes["hidden_size"] <= 32
     assert sizes["mlp_size"] <= 64
     assert sizes["num_layers"] <= 2
+    assert getattr(small, "mixer_size", 16) <= 16
     for steps in ("loops", "supervision_steps", "transitions", "sampling_steps"):
         assert getattr(small, steps, 1) <= 4
 
