@@ -84,10 +84,12 @@ def test_the_bound_lies_below_and_its_parts_are_the_formulas():
             inside = log_p(model, answer, z) + log_normal(z) - log_normal(z, q.mean[0], q.std[0])
             bound = float((density * inside).sum())
             noise = torch.randn(rows, 1, generator=torch.Generator().manual_seed(0))
-            losses = model(batch, (), noise, None).losses  # type: ignore[arg-type]
+            out = model(batch, (), noise, None)  # type: ignore[arg-type]
+            losses = out.losses
             watched = model.diagnostics(batch_of(answer[None].expand(500, -1)), noise[:500, None], {})
         assert bound < ln_p
         trained = -(losses["cross_entropy"] + losses["kl"]) * ANSWER
+        torch.testing.assert_close(out.metrics["bound_nats"].values, trained)
         for values in (trained, watched["bound_nats"]):
             error = float(values.std()) / math.sqrt(len(values))
             assert float(values.mean()) == pytest.approx(bound, abs=4 * error + 1e-3)
