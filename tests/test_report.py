@@ -146,11 +146,18 @@ def test_evaluations_side_by_side_with_an_interval_over_seeds(tmp_path: Path, ca
         write_evaluation(tmp_path / "old2.json", 0.3),
     ]
     assert main(["report", *map(str, paths)]) == 0
-    head, *rows, last = rows_of(capsys.readouterr().out)
+    head, *rows, last, _, old = rows_of(capsys.readouterr().out)
+    assert old == [f"in no interval: {paths[5]}, {paths[6]} (older files, which do not tell recipe and seed)"]
     assert head == ["evaluation", "inputs", "samples", "steps", "accuracy", "choice", "coverage"]
     assert rows[1] == [str(paths[1]), "7 test", "20", "6", "95.0", "100.0", "47.5"]
     assert [row[0] for row in rows] == [str(path) for path in paths]
     assert last == [f"mean of 3 seeds, as {paths[0]}", "95.0 ± 12.4", "100.0 ± 0.0", "47.5 ± 6.2"]
+
+
+def test_a_set_tells_its_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["report", str(write_evaluation(tmp_path / "set.json", 0.9, budget=320))]) == 0
+    _, row = rows_of(capsys.readouterr().out)[:2]
+    assert row[:4] == [str(tmp_path / "set.json"), "7 test", "20", "320 in all"]
 
 
 def test_runs_that_differ_in_the_seed_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -49,6 +49,8 @@ def run(arguments: list[str]) -> int:
     if evaluations:
         alike = {name: runs.evaluation_alike(found) for name, found in evaluations.items()}
         tables.append(evaluations_table(evaluations, runs.over_seeds(alike)))
+        if old := [name for name, one in alike.items() if one is None and len(alike) > 1]:
+            tables.append(f"in no interval: {', '.join(old)} (older files, which do not tell recipe and seed)")
     print("\n\n".join(tables))
     if options.picture is not None and logs:
         runs.curves(logs, options.picture)

@@ -172,7 +172,8 @@ def evaluations_table(results: dict[str, dict[str, Any]], groups: Sequence[Seque
     for name, row in rows.items():
         result = results[name]
         inputs = f"{result['inputs']} {result['split']}"
-        table.add_row(name, inputs, str(result["samples"]), str(result["steps"]), *_percents(row))
+        steps = f"{result['budget']} in all" if "budget" in result else str(result["steps"])
+        table.add_row(name, inputs, str(result["samples"]), steps, *_percents(row))
     for names in groups:
         table.add_row(_group_name(names), "", "", "", *_intervals([rows[name] for name in names]))
     return rendered(table)
