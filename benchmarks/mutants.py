@@ -10,8 +10,8 @@ what `raise`, `assert` and `say` tell), annotations and decorators.
 
 All happens in a copy of the checkout in a temporary folder. The suite runs once, under coverage with a context for
 each test, in processes that tests start too. Then each mutant has a process of its own, forked from one that has torch
-already. It runs the tests that execute the mutated line (for a line that runs at import: those of its file), quickest
-first, until one fails. Fates:
+already. It runs the tests that execute the mutated line (for a line that runs at import: any), quickest first, until
+one fails. Fates:
 
     killed      by the test named; "import" if the package cannot be imported any more
     timeout     a test took more than ten times as long as the slowest of its file: as good as killed
@@ -373,10 +373,9 @@ class Bench:
 
     def tests(self, mutant: Mutant) -> list[str]:
         """The tests that execute the mutated line, quickest first."""
-        file = self.lines.get(mutant.file, {})
-        names = set(file.get(str(mutant.line), ()))
-        if mutant.at_import and str(mutant.line) in file:  # whatever test happened to import it first
-            names = {name for row in file.values() for name in row}
+        names = set(self.lines.get(mutant.file, {}).get(str(mutant.line), ()))
+        if mutant.at_import:  # whatever test happened to import it first, each may see what was made then
+            names = set(self.seconds)
         return sorted(names - set(self.left_out), key=lambda name: (self.seconds.get(name, 0.0), name))
 
     def start(self, mutant: Mutant, copy: Path) -> Running:
