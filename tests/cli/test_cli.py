@@ -473,7 +473,10 @@ def test_train_into_the_folder_where_it_is_called(tmp_path: Path, monkeypatch: p
     ("arguments", "message"),
     [
         ([""], "the argument: empty"),
-        (["......./..."], "2 rows: no task reads this"),
+        (
+            ["......./..."],
+            "of nqueens (line 1: size: got 2, expected a board side from 4 to 12) or of sudoku (line 1, row 1: 7",
+        ),
         (["......../......../......../......../......../......../......../......"], "row 8: 6 cells, expected 8"),
         (
             ["........./........./........./........./........./........./........./........./........."],

@@ -46,6 +46,7 @@ def test_what_one_task_reads(kind: str, text: str):
             r"line 1: a header \(name, difficulty\) without a column of puzzles, expected one .*input$",
         ),
         ("question\n", r"line 1: no puzzles, expected rows after the header$"),
+        ("....\n" * 3, r"of nqueens \(line 1: a board of 3 rows, .*\) or of sudoku \(line 1: a board of 3 rows, "),
         ("hello world\n", r"'hello world': no task reads this"),
     ],
 )

@@ -119,7 +119,8 @@ def task_of(lines: Iterator[str], where: str) -> tuple[str, Iterator[str]]:
         [(name, error)] = found.items()
         raise UserError(f"{error} (read as {name}; --task names another)")
     if found:
-        raise UserError(f"{where}: looks like a wrong input of {' or of '.join(found)}, expected {_options(found)}")
+        readings = " or of ".join(f"{name} ({_apart(error, where)})" for name, error in found.items())
+        raise UserError(f"{where}: looks like a wrong input of {readings}, expected {_options(found)}")
     said = {str(error) for error in fit.wrong.values()}
     if len(said) == 1 < len(fit.wrong):  # all tasks find the same fault: it is the file's
         raise UserError(said.pop())
