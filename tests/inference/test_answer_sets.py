@@ -360,7 +360,8 @@ def test_bounds_of_a_set(name: str, most: int):
 
 def test_the_first_of_a_set_is_its_choice():
     sets: Any = [SimpleNamespace(ended=[says(0, (1,)), says(1, (2,)), says(2, (2,))]) for _ in range(3)]
-    judged = Judged([*sets, SimpleNamespace(ended=[])], [{(2,)}, {(1,)}, {(2,)}, {(2,)}], np.ones(4), np.ones(4))
+    sets.append(SimpleNamespace(ended=[]))
+    judged = Judged(sets, [frozenset({(answer,)}) for answer in (2, 1, 2, 2)], np.ones(4), np.ones(4))
     found = _with_score(judged, config(score="votes"))
     assert (found["selected_accuracy"], found["macro"]) == (0.5, 0.75)
 
