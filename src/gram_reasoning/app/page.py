@@ -110,7 +110,8 @@ def _solve(answers: Visits, solving: list[bundled.Choice], limits: Limits) -> No
     written.change(None, None, [standing, found, at, paths], js=EMPTY, **AT_ONCE)  # they answer the puzzle before
     written.change(answers.looked, [task, written, squares], puzzle[1:], trigger_mode="always_last", **AT_ONCE)
     squares.input(None, squares, written, js="(rows) => rows", **AT_ONCE)
-    go.click(None, None, standing, js=f"() => {shown.BEGUN!r}", **AT_ONCE)  # at once, before the server says so
+    began = f"() => [{shown.BEGUN!r}, '']"  # at once, before the server says so; what was wrong before is past
+    go.click(None, None, [standing, message], js=began, **AT_ONCE)
     go.click(answers.begin, turn, turn, **AT_ONCE)  # a click's events follow each other
     running = go.click(
         answers.solve,
