@@ -70,7 +70,9 @@ def test_the_paper_scale_by_hand():
 LARGE = [name for name, recipe in RECIPES.items() if recipe.train.batch_size >= 256]
 
 
-@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if i % 3 else ()) for i, name in enumerate(LARGE)]
+)
 def test_a_large_recipe_says_what_it_costs(name: str):
     """At 45% of 788 T operations a second, the assumptions of docs/performance.md."""
     recipe = get_recipe(name)

@@ -241,6 +241,7 @@ def test_two_go_on_where_one_was_stopped(one: Path, tmp_path: Path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no list of threads here")
+@pytest.mark.slow
 def test_no_thread_that_could_wake_when_the_interpreter_ends_is_left(tmp_path: Path):
     """One that frees a tensor then aborts the process after its work was done (PyTorch issue 190489)."""
     ended = launch(2, [*COMMAND, "--out", str(tmp_path / "run")], ("-c", THREADS_LEFT)).wait()
@@ -277,6 +278,7 @@ def test_a_process_that_is_stuck_is_noticed(tmp_path: Path):
     assert "gets no answer from another one" in output
 
 
+@pytest.mark.slow
 def test_what_the_first_cannot_do_is_told_once(one: Path):
     ended = launch(2, [*COMMAND, "--out", str(one)]).wait()
     assert [code for code, _ in ended] == [2, 2], ended

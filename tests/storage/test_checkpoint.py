@@ -435,6 +435,7 @@ def check_kills(run: Path, whole: Path, kills: int, seed: int) -> None:
     assert_same_end(run, whole)
 
 
+@pytest.mark.slow
 def test_five_kills(tmp_path: Path, whole_run: dict[str, Path]):
     check_kills(tmp_path / "run", whole_run["1"], 5, seed=0)
 

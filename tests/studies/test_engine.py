@@ -144,6 +144,7 @@ def forget(folder: Path, *names: str) -> None:
         (folder / group / f"{seed}-samples.json").unlink()
 
 
+@pytest.mark.slow
 def test_a_study_that_was_killed_goes_on_to_the_same_table(whole: Path, copy: Path):
     forget(copy, *NAMES)
     command = [sys.executable, "-m", "gram_reasoning", *study(copy)]
@@ -190,6 +191,7 @@ def test_only_some_runs(whole: Path, copy: Path, capsys: pytest.CaptureFixture[s
     assert "| TRM | 1 of 2 |" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_cluster_of_this_machine(whole: Path, copy: Path, capsys: pytest.CaptureFixture[str]):
     pytest.importorskip("submitit")
     forget(copy, "trm-relations-s1")

@@ -18,20 +18,17 @@ from gram_reasoning.errors import UserError
 from gram_reasoning.tasks.base import Problems
 from gram_reasoning.tasks.configs import KINDS
 from gram_reasoning.tasks.forms import (
-    ANSWER,
-    QUESTION,
     Block,
     Entry,
     begins_value,
     depth_of,
     header_of,
     is_list,
-    named_in,
     table_rows,
     value_of,
-    whole,
 )
-from gram_reasoning.tasks.written import Blocks, Written
+from gram_reasoning.tasks.values import Values
+from gram_reasoning.tasks.written import Written
 
 LONGEST_BLOCK = 1000
 """Lines of an input: more in one block is no puzzle, but a file of another kind."""
@@ -50,7 +47,7 @@ class Puzzle:
     """Writes it and its answers in the numbers of its author."""
 
 
-class Text(Blocks):
+class Text(Values):
     """A task that reads its inputs: from lines of its own, from a table with a header, or from values.
 
     A table is CSV (or parted by `;` or tabs) whose header names the column of the inputs and perhaps that of the
@@ -60,11 +57,6 @@ class Text(Blocks):
     can = "read inputs as text"
     reads_format: bool = True
     """Whether an input is also read back as `format` writes it."""
-
-    @classmethod
-    @abstractmethod
-    def stands_alone(cls, line: str) -> bool:
-        """Whether a line of text is a whole input; other inputs are blocks of lines, with empty lines between."""
 
     @classmethod
     def resembles(cls, line: str) -> bool:
@@ -84,33 +76,6 @@ class Text(Blocks):
         """The tokens (L,) of an answer from its lines."""
         del lines
         raise UserError(f"{where}: the task {self.name} does not read answers, expected a file without them")
-
-    @classmethod
-    def solid(cls, line: str) -> str:
-        """A line without what does not count at its ends; one that begins with `#` is a comment."""
-        return line.strip()
-
-    @classmethod
-    def spell(cls, value: Any, place: str) -> list[str]:
-        """The lines of an input or an answer that came as nested lists."""
-        if isinstance(value, str):
-            return value.splitlines()
-        rows = value if is_list(value) else []
-        if rows and all(isinstance(row, str) for row in rows):
-            return list(rows)
-        if rows and all(is_list(row) for row in rows):
-            return ["".join(cls.cell(cell, place) for cell in row) for row in rows]
-        raise UserError(f"{place}: {str(value)[:40]!r}, expected a list of rows, each a text or a list of cells")
-
-    @classmethod
-    def cell(cls, value: Any, place: str) -> str:
-        """The character of a cell that came as a value; None and an empty text stand for an open one."""
-        if value is None or value == "":
-            return "."
-        text = str(value if (number := whole(value)) is None else number)
-        if len(text) != 1:
-            raise UserError(f"{place}: a cell {text[:40]!r}, expected one character or digit")
-        return text
 
     def writer(self, lines: Block, where: str) -> Written:
         """The task as it writes the input of these lines: one with vertices or the like in its author's numbers."""
@@ -214,48 +179,6 @@ class Text(Blocks):
         lines = text.splitlines() or [text]
         found = [(number, solid) for line in lines if (solid := cls.solid(line)) or len(lines) == 1]
         return found or [(number, "")]
-
-    @classmethod
-    def _spelled(cls, value: Any, number: int, where: str) -> Block:
-        spelled = cls.spell(value, f"{where}, line {number}")
-        return [(number, solid) for line in spelled if (solid := cls.solid(line))] or [(number, "")]
-
-    @classmethod
-    def entry_of(cls, value: Any, number: int, where: str) -> Entry:
-        """The input of a value, and its answer if it is an object that has one."""
-        place = f"{where}, line {number}"
-        if isinstance(value, dict) and (question := named_in(value, QUESTION, place)) is not None:
-            answer = named_in(value, ANSWER, place)
-            spelled = None if answer is None else cls._spelled(answer, number, where)
-            return Entry(cls._spelled(question, number, where), spelled)
-        return Entry(cls._spelled(value, number, where))
-
-    @classmethod
-    def is_input(cls, value: Any) -> bool:
-        """Whether an entry of a list is a whole input, not a row of one."""
-        if isinstance(value, str):
-            return "\n" in value.strip() or (value.strip() != "" and cls.stands_alone(cls.solid(value)))
-        rows = value if is_list(value) else []
-        return isinstance(value, dict) or any(is_list(row) or (isinstance(row, str) and len(row) > 1) for row in rows)
-
-    @classmethod
-    def entries_of(cls, value: Any, number: int, where: str) -> Iterator[Entry]:
-        """The inputs of a value: one, a list of them, or an object with such a list and their answers."""
-        place = f"{where}, line {number}"
-        answers: Any = None
-        listed = value
-        if isinstance(value, dict):
-            listed, answers = named_in(value, QUESTION, place), named_in(value, ANSWER, place)
-        if not (is_list(listed) and listed and all(map(cls.is_input, listed))):
-            yield cls.entry_of(value, number, where)
-            return
-        if answers is not None and not (is_list(answers) and len(answers) == len(listed)):
-            raise UserError(f"{place}: {len(listed)} puzzles, expected a list of as many answers")
-        for i, one in enumerate(listed):
-            part = f", puzzle {i + 1}"
-            entry = cls.entry_of(one, number, where + part)
-            given = entry.answer if answers is None else cls._spelled(answers[i], number, where + part)
-            yield Entry(entry.question, given, part)
 
     @classmethod
     def cleaned(cls, lines: Iterable[str]) -> Iterable[str]:
