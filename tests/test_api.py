@@ -133,6 +133,25 @@ def test_mistaken_options_of_sets(solver: gram_reasoning.Solver, options: dict[s
     assert str(error.value).startswith(told)
 
 
+@pytest.mark.parametrize("puzzles", [[BOARD, BOARD], [BOARD, "zzz"], {"puzzles": [BOARD, BOARD]}])
+def test_several_inputs_are_not_one(solver: gram_reasoning.Solver, puzzles: Any):
+    with pytest.raises(UserError, match=r"^input 1: 2 inputs in one value, expected one$"):
+        solver.solve(puzzles)
+
+
+def test_other_arguments_of_wrong_types(solver: gram_reasoning.Solver, tmp_path: Path):
+    wrong: dict[str, Any] = {"name": None, "board": BOARD, "size": "x"}
+    for call, told in (
+        (lambda: gram_reasoning.load("nqueens7", device=wrong["name"]), "device: got None, expected a word"),
+        (lambda: list(solver.solve_many(wrong["name"])), "puzzles: got None, expected a list of inputs"),
+        (lambda: list(solver.solve_many(wrong["board"])), f"puzzles: got '{BOARD}', expected a list of inputs"),
+        (lambda: solver.save_pretrained(tmp_path / "new", max_mb=wrong["size"]), "max_mb: got 'x', expected a number"),
+    ):
+        with pytest.raises(UserError) as error:
+            call()
+        assert str(error.value) == told
+
+
 def test_a_result_is_written_short(solver: gram_reasoning.Solver):
     solved = solver.solve(BOARD, samples=20, steps=6)
     found = f"{len(solved.answers)} answers, {len(solved.solutions)} of 6 solutions"
@@ -140,8 +159,9 @@ def test_a_result_is_written_short(solver: gram_reasoning.Solver):
 
 
 def test_numbers_of_numpy_are_numbers(solver: gram_reasoning.Solver):
-    options: dict[str, Any] = {"samples": np.int64(2), "steps": np.int32(1), "latent_noise": np.float32(0.5)}
-    solved = solver.solve(BOARD, **options)
+    options: dict[str, Any] = {"samples": np.uint8(2), "steps": np.int32(1), "latent_noise": np.float32(0.5)}
+    solved = solver.solve(BOARD, seed=np.int64(3), **options)  # type: ignore[arg-type]
+    assert json.loads(json.dumps(solved.to_json()))["samples"] == 2
     assert (solved.samples, solved.steps) == (2, 1)
 
 

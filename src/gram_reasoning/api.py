@@ -50,6 +50,7 @@ class Solver:
     """The model's README.md, if it has one."""
 
     @classmethod
+    @typed
     def from_pretrained(cls, name: str | Path, device: str = "auto") -> "Solver":
         """The same as `load`."""
         folder = model_folder(name)
@@ -235,6 +236,8 @@ class Solver:
 
     def _groups(self, puzzles: Iterable[Any], asked: str) -> Iterator[tuple[Text, list[Puzzle], int]]:
         """The task, inputs that are solved together, and how many came before them."""
+        listed = isinstance(puzzles, Iterable) and not isinstance(puzzles, str | bytes | dict)
+        check(listed, "puzzles", puzzles, "a list of inputs")
         task, done, source = self.task, 0, iter(puzzles)
         if not isinstance(task, Text):
             raise lacks(task, Text, asked)
@@ -243,6 +246,7 @@ class Solver:
             yield task, read, done
             done += len(part)
 
+    @typed
     def save_pretrained(
         self, folder: str | Path, evaluations: Sequence[dict[str, Any]] = (), max_mb: float | None = None
     ) -> None:

@@ -58,20 +58,38 @@ def _told(items: Iterator[Any]) -> Iterator[Any]:
         raise in_python(error) from error
 
 
+def is_plain(hint: Any) -> bool:
+    """Whether a type is made of those that have words, and can so be checked."""
+    return all(kind in WORDS or kind is types.NoneType or get_origin(kind) is Literal for kind in kinds_of(hint))
+
+
+def number_of(value: Any) -> Any:
+    """A number of numpy or a fraction as one of Python; anything else as it is."""
+    if isinstance(value, bool | int | float) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
 def typed(function: Callable[P, Result]) -> Callable[P, Result]:
-    """A function of Python's interface: a keyword of another type than its annotation is a UserError before it begins.
+    """A function of Python's interface: an argument of a type that it does not take is a UserError before it begins.
 
     What it raises as a UserError itself, also while it yields, names options as Python does.
     """
-    options = {p.name for p in signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY}
-    hints = {name: hint for name, hint in get_type_hints(function).items() if name in options}
+    parameters = signature(function)
+    hints: dict[str, Any] = {}
 
     @wraps(function)
     def checked(*args: P.args, **given: P.kwargs) -> Result:
-        for name in hints.keys() & given.keys():
-            check(fits(given[name], hints[name]), name, given[name], in_words(hints[name]))
+        if not hints:  # only now, when all names in annotations are known
+            every = get_type_hints(function)
+            hints.update({name: hint for name, hint in every.items() if name != "return" and is_plain(hint)})
+        bound = parameters.bind(*args, **given)
+        for name in hints.keys() & bound.arguments.keys():
+            value = bound.arguments[name]
+            check(fits(value, hints[name]), name, value, in_words(hints[name]))
+            bound.arguments[name] = number_of(value)
         try:
-            result: Any = function(*args, **given)
+            result: Any = function(*bound.args, **bound.kwargs)
         except UserError as error:
             raise in_python(error) from error
         found: Any = _told(result) if isinstance(result, Generator) else result

@@ -1,19 +1,20 @@
 """Which task an input is of, told from its first lines: a task whose reader takes them, if there is only one."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from gram_reasoning.errors import Ambiguous, Broken, UserError
-from gram_reasoning.tasks.forms import begins_value, depth_of
+from gram_reasoning.tasks.forms import begins_value, depth_of, header_of
 
 if TYPE_CHECKING:
     from gram_reasoning.tasks.forms import Block
 
 ENOUGH = 200
-"""Lines that tell a task."""
+"""Lines that tell a task, comments not counted."""
 
 
 def first_lines(lines: Iterator[str]) -> list[str]:
@@ -24,13 +25,15 @@ def first_lines(lines: Iterator[str]) -> list[str]:
         taken.append(line)
         text = line.strip()
         depth += depth_of(text) if depth or begins_value(text) else 0
-        if content and not line.strip("\r\n"):  # a row of spaces may be open squares
-            break
+        if depth > 0:  # the value goes on, over empty lines too
+            continue
+        if content and not line.strip("\r\n") and not (content == 1 and _is_header(taken)):
+            break  # a row of spaces may be open squares
         content += bool(text) and not _is_comment(text)
         alone = "/" in text and not text.startswith(("#", "//"))
         if text and depth == 0 and (alone or begins_value(text)):
             break
-        if len(taken) == ENOUGH:
+        if content == ENOUGH:
             break
     return taken
 
@@ -38,6 +41,15 @@ def first_lines(lines: Iterator[str]) -> list[str]:
 def _is_comment(text: str) -> bool:
     """Whether a line is a comment and no row of a maze with its walls of `#`."""
     return text.startswith("//") or re.match(r"#.*[A-Za-z]{2}", text) is not None
+
+
+def _is_header(lines: list[str]) -> bool:
+    """Whether the one line with content is the header of a table."""
+    line = next(line for line in lines if line.strip() and not _is_comment(line.strip()))
+    try:
+        return header_of(line, "") is not None
+    except UserError:
+        return True
 
 
 @dataclass
@@ -50,6 +62,8 @@ class Fit:
     wrong: dict[str, UserError] = field(default_factory=dict)
     alike: dict[str, tuple[bool, float]] = field(default_factory=dict)
     """Of those in `wrong`: whether the shape is theirs, and the share of rows that look so, if it is half or more."""
+    uncut: list[str] = field(default_factory=list)
+    """What is wrong where no input could be cut out of the lines."""
     ambiguous: Ambiguous | None = None
 
 
@@ -66,16 +80,17 @@ def fitting(lines: list[str], where: str) -> Fit:
 
     fit = Fit()
     for name, kind in TASKS.items():
-        shaped, block = False, None
+        shaped, block, here = False, None, where
         try:
             if issubclass(kind, DemonstrationText):
                 block = next(kind.blocks(iter(lines), where), None)
                 if block is not None and kind(KINDS[name]()).read_episodes(block, where):
                     fit.read.append(name)
-            elif issubclass(kind, Text) and (block := next(kind.blocks(iter(lines), where), None)) is not None:
-                task = kind.sized(block, where)
+            elif issubclass(kind, Text) and (entry := next(kind.entries(iter(lines), where), None)) is not None:
+                block, here = entry.question, entry.within(where)
+                task = kind.sized(block, here)
                 shaped = True
-                task.read_one(block, where)
+                task.read_one(block, here)
                 fit.read.append(name)
         except Ambiguous as error:
             fit.ambiguous = error
@@ -88,8 +103,10 @@ def fitting(lines: list[str], where: str) -> Fit:
                 share = sum(map(kind.resembles, rows)) / max(len(rows), 1)
                 of_config = str(error).startswith("task.")  # no task has such a size
                 first = 1 if block is None else block[0][0]
-                place = f"{where}, line {first}: {str(error).removeprefix('task.')}"
+                place = f"{here}, line {first}: {str(error).removeprefix('task.')}"
                 fit.wrong[name] = UserError(place) if of_config else error
+                if block is None:
+                    fit.uncut.append(str(error))
                 if share >= 0.5:
                     fit.alike[name] = (shaped, share)
     if fit.ambiguous is not None and not fit.read:
@@ -113,6 +130,9 @@ def task_of(lines: Iterator[str], where: str) -> tuple[str, Iterator[str]]:
         wrong = [f"a wrong one of {name} ({_apart(error, where)})" for name, error in fit.broken.items()]
         readings = " or ".join([*(f"of {name}" for name in fit.read), *wrong])
         raise UserError(f"{where}: may be an input {readings}, expected {_options([*fit.read, *fit.broken])}")
+    [(fault, tasks)] = Counter(fit.uncut).most_common(1) or [("", 0)]
+    if tasks > 1 and not fit.broken:  # several tasks find the same fault: it is the file's
+        raise UserError(fault)
     best = max(fit.alike.values(), default=None)
     found = fit.broken or {name: fit.wrong[name] for name, how in fit.alike.items() if how == best}
     if len(found) == 1:
@@ -121,9 +141,6 @@ def task_of(lines: Iterator[str], where: str) -> tuple[str, Iterator[str]]:
     if found:
         readings = " or of ".join(f"{name} ({_apart(error, where)})" for name, error in found.items())
         raise UserError(f"{where}: looks like a wrong input of {readings}, expected {_options(found)}")
-    said = {str(error) for error in fit.wrong.values()}
-    if len(said) == 1 < len(fit.wrong):  # all tasks find the same fault: it is the file's
-        raise UserError(said.pop())
     head = next(text for line in taken if (text := line.strip()) and not _is_comment(text))[:40]
     rows = f", {head.count('/') + 1} rows" if "/" in head else ""
     raise UserError(

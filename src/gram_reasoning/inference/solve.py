@@ -25,7 +25,7 @@ FILL = 4
 class Answer:
     """One distinct answer of the model."""
 
-    tokens: tuple[int, ...]
+    tokens: tuple[int, ...] = field(repr=False)
     text: str
     """On one line (see tasks/written.py)."""
     verified: bool

@@ -20,7 +20,7 @@ from gram_reasoning import noise
 from gram_reasoning.errors import UserError
 from gram_reasoning.tasks.base import PAD, Problems
 from gram_reasoning.tasks.configs import GraphColoringConfig
-from gram_reasoning.tasks.forms import Block
+from gram_reasoning.tasks.forms import Block, is_list
 from gram_reasoning.tasks.graph_text import read_graph, spell, without_gaps
 from gram_reasoning.tasks.sizes import OfSizes
 from gram_reasoning.tasks.splits import HeldOutTask, hashed
@@ -217,6 +217,12 @@ class GraphColoring(HeldOutTask, Text):
     @classmethod
     def cleaned(cls, lines: Iterable[str]) -> Iterable[str]:
         return without_gaps(lines)
+
+    @classmethod
+    def is_input(cls, value: Any) -> bool:
+        """An edge may be a list of two numbers as texts."""
+        edge = is_list(value) and all(isinstance(vertex, str) and vertex.isdigit() for vertex in value)
+        return not edge and super().is_input(value)
 
     @classmethod
     def spell(cls, value: Any, place: str) -> list[str]:

@@ -96,8 +96,8 @@ def _alone(row: list[int], line: str, place: str) -> str:
         return f"{place}: {line[:40]!r} may be a vertex without edges, or their number; expected edges"
     rest = " ".join(map(str, row[1:]))
     return (
-        f"{place}: {line[:40]!r} may be vertex {row[0]} and its neighbours, or the columns of queens; expected "
-        f"`{row[0]}: {rest}` for the neighbours, or the columns joined by commas"
+        f"{place}: {line[:40]!r} may be vertex {row[0]} and its neighbours, several edges, or the columns of queens; "
+        f"expected `{row[0]}: {rest}` for the neighbours, edges parted by /, or the columns joined by commas"
     )
 
 

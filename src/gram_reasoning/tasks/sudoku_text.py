@@ -109,5 +109,6 @@ def side_of(lines: Block, where: str) -> int:
         raise UserError(f"{where}, line {lines[0][0]}: a frame without rows, expected a board")
     place, row = rows[0]
     if len(row) not in SIZES.values():
-        raise UserError(f"{place}: {len(row)} cells, expected 4 or 9")
+        whole = " in a row, or 16 or 81 in all" if len(lines) == 1 and "/" not in lines[0][1] else ""
+        raise UserError(f"{place}: {len(row)} cells, expected 4 or 9{whole}")
     return len(row)

@@ -32,6 +32,8 @@ from gram_reasoning.tasks.written import Written
 
 LONGEST_BLOCK = 1000
 """Lines of an input: more in one block is no puzzle, but a file of another kind."""
+LONGEST_VALUE = 1_000_000
+"""Lines of a value, which may hold many inputs."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,10 @@ class Text(Values):
             if len(found) > 1:
                 raise UserError(f"{where}: {len(found)} inputs in one text, expected one")
             return found[0]
-        return self.read_entry(self.entry_of(_plain(value), 1, where), where)
+        entries = list(self.entries_of(_plain(value), 1, where))
+        if len(entries) > 1:
+            raise UserError(f"{where}: {len(entries)} inputs in one value, expected one")
+        return self.read_entry(entries[0], where)
 
     def problems_of(self, puzzles: Sequence[Puzzle], where: str) -> Problems:
         """Inputs that were read as problems, to judge a model on: with all their solutions where a task finds them.
@@ -205,7 +210,7 @@ class Text(Values):
                     first, text = value[0][0], "\n".join(line for _, line in value)
                     yield from cls.entries_of(value_of(text, f"{where}, line {first}"), first, where)
                     value, depth = [], 0
-                elif len(value) > LONGEST_BLOCK:
+                elif len(value) > LONGEST_VALUE:
                     break
                 continue
             line = cls.solid(raw)

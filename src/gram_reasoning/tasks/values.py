@@ -75,7 +75,7 @@ class Values(Blocks):
         listed = value
         if isinstance(value, dict):
             listed, answers = named_in(value, QUESTION, place), named_in(value, ANSWER, place)
-        if not (is_list(listed) and listed and all(map(cls.is_input, listed))):
+        if not (is_list(listed) and any(map(cls.is_input, listed))):  # the others are faulty inputs then
             yield cls.entry_of(value, number, where)
             return
         if answers is not None and not (is_list(answers) and len(answers) == len(listed)):
