@@ -65,7 +65,7 @@ def test_nothing_is_cut_off_too_soon(text: str, number: int):
 )
 def test_a_fault_of_a_value_is_told_where_it_stands(value: object, expected: str):
     with pytest.raises(UserError, match=expected):
-        told(json.dumps(value))
+        list(Sudoku.entries(task_of(iter([json.dumps(value)]), "file")[1], "file"))
 
 
 @pytest.mark.parametrize(("second", "cells"), [("", 0), (LINE[:-1], 80)])
