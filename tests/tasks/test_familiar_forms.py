@@ -303,7 +303,13 @@ def test_several_graphs_in_one_value(several: list[tuple[Edges, int]], form: str
         "lines": [[f"{a} {b}" for a, b in edges] for edges, _ in several],
         "neighbours": [{str(v): [b for a, b in edges if a == v] for v in range(size)} for edges, size in several],
     }[form]
-    for puzzle, (edges, _) in zip(read("coloring", json.dumps(spelled)), several, strict=True):
+    try:
+        puzzles = read("coloring", json.dumps(spelled))
+    except UserError as error:
+        assert form == "lines"
+        assert "may be a header" in str(error)  # noqa: PT017 - most are read
+        return
+    for puzzle, (edges, _) in zip(puzzles, several, strict=True):
         assert set(written(puzzle).split("/")) == {f"{a} {b}" for a, b in edges}
 
 

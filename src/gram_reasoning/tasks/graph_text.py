@@ -61,7 +61,7 @@ def spell(value: Any, place: str) -> list[str]:
         return [*edges, *(str(v + 1) for v in range(n))]
     if not all(len(row) in (1, 2) and None not in row for row in rows):
         raise UserError(f"{place}: {str(value)[:40]!r}, expected {expected}")
-    return [" ".join(str(cell) for cell in row) for row in rows]
+    return [f"{row[0]}: {' '.join(map(str, row[1:]))}" for row in rows]  # as neighbours: a list has no header
 
 
 def _read_edges(lines: list[Place]) -> Graph:
