@@ -6,7 +6,7 @@ import gram_reasoning
 from gram_reasoning.storage import hub
 from test_api import bundled_numbers
 
-for folder in hub.BUNDLED.iterdir():
+for folder in hub.bundled():
     solver = gram_reasoning.load(folder)
     replace(solver, card=None).save_pretrained(folder, bundled_numbers(folder.name))
     print(folder / "README.md")

@@ -23,6 +23,7 @@ from gram_reasoning.app.visits import Visits
 from gram_reasoning.cli import app, main
 from gram_reasoning.errors import UserError
 from gram_reasoning.inference.sampler import SamplerConfig
+from gram_reasoning.storage import hub
 
 ROOT = Path(__file__).parents[2]
 BOARD = "......./......./....Q../......./......./......./......."
@@ -164,12 +165,12 @@ def test_what_the_model_misses_is_no_contradiction(known: int | None, complete: 
 
 @pytest.fixture
 def seven(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(bundled.BUNDLED / "nqueens7", tmp_path / "runs" / "seven"))
+    return Path(shutil.copytree(hub.BUNDLED / "nqueens7", tmp_path / "runs" / "seven"))
 
 
 def test_own_models_are_offered_by_their_folders(seven: Path, tmp_path: Path):
     run = tmp_path / "nqueens8"  # as a run has it: its model inside
-    shutil.copytree(bundled.BUNDLED / "nqueens8", run / "model")
+    shutil.copytree(hub.BUNDLED / "nqueens8", run / "model")
     one, two = bundled.own([str(seven), str(run)])
     assert (one.name, one.label) == ("seven", "N-Queens, 7x7 (seven)")
     assert two.name == str(run)  # nqueens8 is there already
@@ -200,7 +201,7 @@ def refusal(*checkpoints: str) -> str:
 
 
 def test_without_models_there_is_no_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr(bundled, "BUNDLED", tmp_path)
+    monkeypatch.setattr(hub, "BUNDLED", tmp_path)
     with pytest.raises(UserError, match="no model comes with this package"):
         page(Limits(1, 1), 1, 1)
 

@@ -11,7 +11,7 @@ from gram_reasoning.build import TASKS, load_config, model_folder
 from gram_reasoning.config import Recipe, from_json
 from gram_reasoning.errors import UserError
 from gram_reasoning.models.base import RecursiveModel
-from gram_reasoning.storage.hub import BUNDLED
+from gram_reasoning.storage import hub
 from gram_reasoning.tasks.configs import SizesConfig, TaskConfig
 from gram_reasoning.tasks.generation import Generation
 from gram_reasoning.tasks.text import Text
@@ -42,7 +42,7 @@ class Choice:
 
 def choices() -> list[Choice]:
     """The models of the package that solve or generate, by label."""
-    folders = [folder for folder in BUNDLED.iterdir() if (folder / "config.json").is_file()]
+    folders = hub.bundled()
     found = [choice for folder in folders if (choice := _choice(folder, folder.name))]
     return sorted(found, key=lambda choice: (choice.label, choice.sizes.start))
 

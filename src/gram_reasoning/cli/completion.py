@@ -51,10 +51,10 @@ def script(shell: str) -> str:
     """The completion of `gram` for that shell, made by tyro. The options of a task are those of N-Queens."""
     check(shell in SHELLS, "--print-completion", shell, f"one of {', '.join(SHELLS)}")
     from gram_reasoning.recipes import RECIPES
-    from gram_reasoning.storage.hub import BUNDLED
+    from gram_reasoning.storage.hub import bundled
     from gram_reasoning.tasks.configs import KINDS
 
-    models = tuple(sorted(folder.name for folder in BUNDLED.iterdir() if (folder / "config.json").is_file()))
+    models = tuple(folder.name for folder in bundled())
 
     written = io.StringIO()
     with contextlib.redirect_stdout(written), contextlib.suppress(SystemExit):

@@ -11,6 +11,13 @@ from pathlib import Path
 from gram_reasoning.errors import UserError
 
 BUNDLED = Path(__file__).parent.parent / "pretrained"
+
+
+def bundled() -> list[Path]:
+    """The folders of the models of the package, by name."""
+    return sorted(folder for folder in BUNDLED.iterdir() if (folder / "config.json").is_file())
+
+
 """Models that come with the package, one folder each."""
 FETCHED = ("config.json", "model*.safetensors", "model.safetensors.index.json")
 CARD = "README.md"
@@ -29,7 +36,7 @@ def find_model(name: str) -> Path:
         return Path(name)
     if os.path.exists(name):
         raise UserError(f"{name}: a file, expected the folder of a run or of a model")
-    known = sorted(folder.name for folder in BUNDLED.iterdir())
+    known = [folder.name for folder in bundled()]
     if name in known:
         return BUNDLED / name
     if re.fullmatch(r"[A-Za-z0-9][\w-]*/[A-Za-z0-9][\w.-]*", name):
