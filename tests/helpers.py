@@ -90,7 +90,7 @@ class FixedReferee:
     stay: Stay
     is_guided: Tensor
 
-    def targets(self, logits: Tensor) -> Tensor:
+    def targets(self, logits: Tensor, wishes: Tensor | None = None) -> Tensor:
         return self.answer
 
     def reward(self, prediction: Tensor) -> Tensor | None:

@@ -32,13 +32,16 @@ class TrainConfig:
     """A slot draws an input, or an (input, solution) pair: then inputs with n solutions come n times as often."""
     prior_share: float = 0.125
     """Share of the slots that roll out under the prior."""
-    prior_target: Literal["none", "drawn", "nearest", "matched"] = "none"
+    prior_target: Literal["none", "drawn", "nearest", "matched", "wished"] = "none"
     """What a prior slot's decoder learns: nothing, the drawn solution, the valid solution nearest to
-    what it decodes, or the nearest with a group's trajectories spread over the solutions."""
+    what it decodes, the nearest with a group's trajectories spread over the solutions, or the one that its wishes
+    favour (`model.wishes`)."""
+    wish_weight: float = 8.0
+    """How much a trajectory's wishes count beside how near a solution is: nats for each unit (`wished` only)."""
     trajectories_per_input: int = 1
     """Slots that share an input (a group); `matched` spreads them over its solutions."""
     candidates: int = 64
-    """Most solutions of one input that `nearest` and `matched` look at in a step."""
+    """Most solutions of one input that `nearest`, `matched` and `wished` look at in a step."""
     halt_target: Literal["rules", "equal"] = "rules"
     """Right by the rules of the task, or by equality with the drawn target (the paper's)."""
     halt_exploration: float = 0.1
@@ -105,6 +108,7 @@ class TrainConfig:
             check(getattr(self, name) > 0, f"train.{name}", getattr(self, name), "above 0")
         for name in ("beta1", "beta2"):
             check(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "a decay in [0, 1)")
+        check(self.wish_weight > 0, "train.wish_weight", self.wish_weight, "above 0")
         check(0 <= self.ema < 1, "train.ema", self.ema, "a decay in [0, 1)")
         for name in ("weight_decay", "identity_decay"):
             check(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "at least 0")
@@ -152,6 +156,11 @@ class Recipe:
     model: ModelConfig
     train: TrainConfig
     evaluation: EvalConfig = field(default_factory=EvalConfig)
+
+    def __post_init__(self) -> None:
+        wishes = getattr(self.model, "wishes", False)
+        expected = "another, unless the model has wishes (model.wishes)"
+        check(self.train.prior_target != "wished" or wishes, "train.prior_target", "wished", expected)
 
 
 def to_json(config: Any) -> dict[str, Any]:

@@ -53,8 +53,12 @@ class Batch:
 class Referee(Protocol):
     """What training tells a model: which answer to learn now, how good an answer is, and who leaves."""
 
-    def targets(self, logits: Tensor) -> Tensor:
-        """The targets (B, L) for logits (B, L, V); IGNORE throughout a row that is not to learn."""
+    def targets(self, logits: Tensor, wishes: Tensor | None = None) -> Tensor:
+        """The targets (B, L) for logits (B, L, V); IGNORE throughout a row that is not to learn.
+
+        Args:
+            wishes: how much each trajectory favours each token at each place (B, L, V), of a model that has wishes.
+        """
         ...
 
     def reward(self, prediction: Tensor) -> Tensor | None:

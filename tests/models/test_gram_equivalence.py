@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
+from gram_reasoning import trees
 from gram_reasoning.errors import UserError
 from gram_reasoning.models.gram import Carry, Gram, Latent
 from gram_reasoning.types import IGNORE, Batch, Shape
@@ -335,7 +336,7 @@ def double_gram(case: dict[str, Any]) -> Gram:
 
 
 def double(carry: Carry, noise: Tensor) -> tuple[Carry, Tensor]:
-    return Carry(*(tensor.double() for tensor in carry)), noise.double()
+    return trees.over(lambda tensor: tensor.double(), carry), noise.double()
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)

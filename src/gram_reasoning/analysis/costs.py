@@ -20,7 +20,7 @@ class _Anybody:
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
 
-    def targets(self, logits: Tensor) -> Tensor:
+    def targets(self, logits: Tensor, wishes: Tensor | None = None) -> Tensor:
         return self.batch.targets
 
     def reward(self, prediction: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ from gram_reasoning.types import IGNORE, Batch
 class _NoReferee:
     """Nothing to learn and nothing to judge: the probe only follows the states."""
 
-    def targets(self, logits: Tensor) -> Tensor:
+    def targets(self, logits: Tensor, wishes: Tensor | None = None) -> Tensor:
+        del wishes
         return torch.full(logits.shape[:2], IGNORE, device=logits.device)
 
     def reward(self, prediction: Tensor) -> Tensor | None:

@@ -84,12 +84,11 @@ class Course:
         def draws(purpose: str, shape: Sequence[int]) -> Tensor:
             return noise.normal(noise.keys(self.seed, purpose, self.first_input + row, number, steps), tuple(shape))
 
-        if self.latent_noise:  # on every tensor of the state
-            moved = {
-                name: tensor + self.latent_noise * draws(f"latent {name}", tensor.shape[1:])
-                for name, tensor in trees.named(state).items()
-            }
-            state = trees.rebuilt(state, moved)
+        if self.latent_noise:
+            tensors = trees.named(state)
+            for name in tensors.keys() - self.model.steady:
+                tensors[name] = tensors[name] + self.latent_noise * draws(f"latent {name}", tensors[name].shape[1:])
+            state = trees.rebuilt(state, tensors)
         return self.model.step(context, state, draws("sample", self.model.step_noise_shape()), steps)
 
     def answer(self, state: Tree, row: Tensor, number: Tensor, steps: Tensor) -> Answer:

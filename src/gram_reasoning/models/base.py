@@ -47,6 +47,8 @@ class Model(nn.Module, ABC):
     """Whether sampling may take another number of steps."""
     heeds: frozenset[str] = frozenset()
     """Settings of sampling, by their name in SamplerConfig, that this model heeds and others do not."""
+    steady: frozenset[str] = frozenset()
+    """Tensors of its state, by name, that noise of the sampler's own leaves alone."""
     identities: IdentityTable | None
     """The vector of each identity, for a task whose inputs belong to one (see tasks/demonstrations.py)."""
 

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gram_reasoning.errors import check
 from gram_reasoning.models.base import Look, RecursiveModel
 from gram_reasoning.models.configs import GramConfig
 from gram_reasoning.models.leak import leak
@@ -30,14 +31,16 @@ from gram_reasoning.models.losses import Registers, counted, token_cross_entropy
 from gram_reasoning.models.parts import CORES, GaussianHead, TokenModel, chosen
 from gram_reasoning.nn.distributions import DiagonalGaussian, balanced_kl, where
 from gram_reasoning.nn.layers import Linear, SwiGLU
+from gram_reasoning.trees import Tree
 from gram_reasoning.types import Batch, Measured, Referee, Shape, StepOutput
 
 
 class Latent(NamedTuple):
-    """z = (h, l)."""
+    """z = (h, l), and what a trajectory with wishes keeps."""
 
     high: Tensor  # h (B, S, D)
     low: Tensor  # l (B, S, D)
+    wishes: Tree = ()  # of a model with wishes (B, positions, outputs), in the layout's order
 
 
 class Carry(NamedTuple):
@@ -46,6 +49,7 @@ class Carry(NamedTuple):
     high: Tensor
     low: Tensor
     registers: Tensor  # (B, N_sup * T, D)
+    wishes: Tree = ()
 
 
 class View(NamedTuple):
@@ -69,6 +73,7 @@ class Gram(TokenModel, RecursiveModel):
 
     config: GramConfig
     initial_latent: Tensor  # z_0, for h and l (2, 1 or S, D)
+    steady = frozenset({"wishes"})
 
     def __init__(self, config: GramConfig, shape: Shape) -> None:
         super().__init__(config, shape)
@@ -85,6 +90,9 @@ class Gram(TokenModel, RecursiveModel):
             self.posterior_head = GaussianHead(config, 2 * D if config.target_entry == "concat" else D)
 
         outputs = self.layout.outputs
+        if config.wishes:
+            check(outputs <= D, "model.wishes", True, f"at most {D} outputs a position (model.hidden_size)")
+            self.wish_embedding = Linear(outputs, D)
         self.decoder = Linear(D, outputs) if config.decoder == "linear" else SwiGLU(D, config.mlp_size, outputs)
         self.halt_head = nn.Linear(D, 2)  # halt, continue (unused by the released rule, kept for the Q variant)
         self.value_head = nn.Linear(D, 1)  # v, the latent process reward model
@@ -110,7 +118,7 @@ class Gram(TokenModel, RecursiveModel):
         if view is not None and prior is not None and posterior is not None:
             eps = where(view.rows[:, None, None], posterior, prior)
         high = u if eps is None else u + eps.sample(noise).to(u.dtype)
-        return Latent(high, low), Transition(u, prior, posterior)
+        return Latent(high, low, z.wishes), Transition(u, prior, posterior)
 
     def noises(self, u: Tensor, view: View | None) -> tuple[DiagonalGaussian | None, DiagonalGaussian | None]:
         """p(eps | u) and, with a view, q(eps | u, y), whose mean is drawn towards the prior's within its budget."""
@@ -148,6 +156,26 @@ class Gram(TokenModel, RecursiveModel):
         several = batch.is_open.to(self.initial_latent.dtype)
         return torch.where(batch.step == 0, first + c.kl_budget_open * several, later)
 
+    # -- wishes ------------------------------------------------------------------------------------------------
+
+    def wishing(self, z: Latent, noise: Tensor, n: Tensor | None) -> Latent:
+        """z, its wishes made of the noise (B, T, S, D) where a trajectory begins: n = 0 of the steps done (B,)."""
+        if not self.config.wishes:
+            return z
+        assert n is not None, "wishes come with a trajectory's first step: which step is this?"
+        fresh = noise[:, 0, self.config.prefix_tokens :, : self.layout.outputs]
+        return z._replace(wishes=torch.where((n == 0)[:, None, None], fresh, z.wishes))
+
+    def with_wishes(self, context: Tensor, z: Latent) -> Tensor:
+        """e_x, and the wishes beside it: (B, S, D)."""
+        if not self.config.wishes:
+            return context
+        return context + F.pad(self.wish_embedding(z.wishes), (0, 0, self.config.prefix_tokens, 0))
+
+    def wished(self, z: Latent) -> Tensor | None:
+        """How much each trajectory favours each token at each place (B, L, V)."""
+        return self.layout.read(z.wishes) if self.config.wishes else None
+
     # -- inference ---------------------------------------------------------------------------------------------
 
     def start_shape(self) -> tuple[int, ...]:
@@ -156,11 +184,15 @@ class Gram(TokenModel, RecursiveModel):
     def initial_state(self, rows: int, draws: Tensor | None = None) -> Latent:
         high, low = self.initial_latent if draws is None else draws.transpose(0, 1)
         full = (rows, self.positions, self.config.hidden_size)
-        return Latent(high.expand(full).contiguous(), low.expand(full).contiguous())
+        wishes = ()
+        if self.config.wishes:  # none before the first noise
+            wishes = torch.zeros(rows, self.layout.positions, self.layout.outputs, device=high.device)
+        return Latent(high.expand(full).contiguous(), low.expand(full).contiguous(), wishes)
 
     def step(self, context: Tensor, state: Latent, noise: Tensor, n: Tensor | None = None) -> Latent:
-        """T transitions under the prior, whichever step it is."""
-        del n
+        """T transitions under the prior."""
+        state = self.wishing(state, noise, n)
+        context = self.with_wishes(context, state)
         for t in range(self.config.transitions):
             state, _ = self.transition(state, context, noise[:, t])
         return state
@@ -195,13 +227,15 @@ class Gram(TokenModel, RecursiveModel):
     def initial_carry(self, rows: int) -> Carry:
         transitions = self.supervision_steps * self.config.transitions
         blank = Registers.blank(rows, transitions, self.config.hidden_size, self.initial_latent.device)
-        return Carry(*self.initial_state(rows), blank)
+        high, low, wishes = self.initial_state(rows)
+        return Carry(high, low, blank, wishes)
 
     def forward(self, batch: Batch, carry: Carry, noise: Tensor, referee: Referee) -> StepOutput:
         c, T = self.config, self.config.transitions
         free = ~batch.is_guided  # under the prior
         context, view = self.encode(batch.inputs, batch.identity), self.view(batch)
-        z = Latent(carry.high.detach(), carry.low.detach())
+        z = self.wishing(Latent(carry.high.detach(), carry.low.detach(), carry.wishes), noise, batch.step)
+        context = self.with_wishes(context, z)
         early, registers = [], []
         for t in range(T - 1):  # without gradient, but for the last of them if more than one transition has it
             with torch.set_grad_enabled(torch.is_grad_enabled() and t >= T - c.gradient_transitions):
@@ -213,7 +247,7 @@ class Gram(TokenModel, RecursiveModel):
 
         # Reconstruction: CE(y | z_T), a mean over the tokens that count.
         logits = self.decode(z)
-        targets = referee.targets(logits.detach())
+        targets = referee.targets(logits.detach(), self.wished(z))
         tokens = counted(targets)
         losses = {"cross_entropy": token_cross_entropy(logits, targets) / tokens}
 
@@ -242,7 +276,7 @@ class Gram(TokenModel, RecursiveModel):
             metrics["posterior_accuracy"] = Measured(right.float(), batch.is_guided)
             metrics["prior_slot_accuracy"] = Measured(right.float(), free)
             metrics["halt_accuracy"] = Measured((sure == right).float(), free)
-        return StepOutput(losses, metrics, Carry(z.high.detach(), z.low.detach(), kept), sure)
+        return StepOutput(losses, metrics, Carry(z.high.detach(), z.low.detach(), kept, z.wishes), sure)
 
     def kl(
         self, prior: DiagonalGaussian | None, posterior: DiagonalGaussian | None, tokens: Tensor
@@ -269,10 +303,12 @@ class Gram(TokenModel, RecursiveModel):
         tokens, none = counted(batch.targets), torch.zeros(len(batch.inputs), device=batch.inputs.device)
         kl, cross_entropy, loudness = [], [], []
         for n in range(noise.shape[1]):
-            view = self.view(replace(batch, step=torch.full_like(batch.step, n)))
+            step = torch.full_like(batch.step, n)
+            view, z = self.view(replace(batch, step=step)), self.wishing(z, noise[:, n], step)
+            seen_x = self.with_wishes(context, z)
             for t in range(T):
                 seen = view if t == T - 1 else self.early(view)
-                z, passed = self.transition(z, context, noise[:, n, t], seen)
+                z, passed = self.transition(z, seen_x, noise[:, n, t], seen)
                 kl.append(none if seen is None else self.kl(passed.prior, passed.posterior, tokens)[1] * seen.rows)
                 if passed.prior is not None and c.guidance != "mean":
                     loudness.append((passed.prior.mean.abs() / passed.prior.std).mean((1, 2)))

@@ -105,6 +105,7 @@ def nqueens8_units() -> Recipe:
             summary="8x8, 0 to 7 queens given, mixed over rows, columns and diagonals: minutes on one CPU core.",
         ),
         steps=2500,
+        wishes=True,
     )
 
 

@@ -27,7 +27,7 @@ def small_portions(nats: float, first: float | None = None, steps: int = 12) -> 
     }
 
 
-def rolled_out(recipe: Recipe, steps: int, **model: Any) -> Recipe:
+def rolled_out(recipe: Recipe, steps: int, wishes: bool = False, **model: Any) -> Recipe:
     """Every slot rolls out as it will be judged: noise of a fixed small size, and the solution nearest to its state.
 
     No posterior, so nothing to leak, and no budget to find: a state is pushed about by N(0, 0.2^2) at every step and
@@ -36,6 +36,8 @@ def rolled_out(recipe: Recipe, steps: int, **model: Any) -> Recipe:
     It departs from the paper: no transition looks at the target, and the noise is not learnt.
 
     Args:
+        wishes: let each trajectory wish for tokens, see its wishes, and learn the solution that they favour: where an
+            input has several solutions the draws are then nearly even.
         model: further settings of the model.
     """
     settings: dict[str, Any] = {
@@ -52,6 +54,7 @@ def rolled_out(recipe: Recipe, steps: int, **model: Any) -> Recipe:
         "block_start": 0.1,
         "guidance": "noise",
         "sigma_start": 0.2,
+        "wishes": wishes,
         **model,
     }
     train = replace(
@@ -60,7 +63,7 @@ def rolled_out(recipe: Recipe, steps: int, **model: Any) -> Recipe:
         steps=steps,
         examples="inputs",
         prior_share=1.0,
-        prior_target="nearest",
+        prior_target="wished" if wishes else "nearest",
         lr=1.5e-3,
         warmup_steps=100,
         lr_schedule="cosine",
@@ -70,8 +73,9 @@ def rolled_out(recipe: Recipe, steps: int, **model: Any) -> Recipe:
         eval_inputs=120,
         eval_samples=4,
     )
-    # Louder than it was trained, and longer: samples stay right and differ more (docs/log.md).
-    return replace(recipe, model=GramConfig(**settings), train=train, evaluation=EvalConfig(steps=24, latent_noise=0.5))
+    # Without wishes louder than it was trained, and longer: samples stay right and differ more (docs/log.md).
+    evaluation = EvalConfig(steps=24, latent_noise=0.0 if wishes else 0.5)
+    return replace(recipe, model=GramConfig(**settings), train=train, evaluation=evaluation)
 
 
 def twin(recipe: Recipe) -> Recipe:

@@ -32,7 +32,7 @@ STUDY = Study(
     changes={**COMMON, **SOURCES, "train.batch_size": 48},
     core_minutes=30,
     runs=(
-        *over_seeds(system("GRAM rolled out", RELATIONS, 64, **SIXTEEN), 3),
+        *over_seeds(system("GRAM rolled out", RELATIONS, 64, wishes=False, **SIXTEEN), 3),
         *over_seeds(system("TRM", RELATIONS, 336, **SIXTEEN), 3),
         system("HRM", RELATIONS, 64, **SIXTEEN),
         system("Looped TF", RELATIONS, 336),

@@ -55,10 +55,12 @@ def system(name: str, block: str, mlp_size: int, prefix: int = 1, **more: Any) -
     else:
         model |= {"token_mixer": "mlp", "prefix_tokens": prefix}
     if name == "twin":
-        model |= {"guidance": "none"}
+        model |= {"guidance": "none", "wishes": False}
     changes = {f"model.{field}": value for field, value in {**model, **more}.items()}
     samples = 1 if name in ONE_ANSWER else 20
-    evaluated = {"train.eval_samples": min(4, samples)}
+    evaluated: dict[str, Any] = {"train.eval_samples": min(4, samples)}
+    if model.get("wishes") is False or more.get("wishes") is False:
+        evaluated["train.prior_target"] = "nearest"
     return Run(
         system=name,
         recipe=RECIPES[name],

@@ -137,7 +137,9 @@ class Slots:
     def candidates(self, rows: slice, step: int) -> tuple[Tensor, Tensor]:
         """Solutions that the slots may learn (B, C, L), as their inputs are augmented, and which exist (B, C)."""
         index = self.example[rows]
-        key = noise.keys(self.config.seed, "candidates", self.groups[rows], step)
+        # Wishes are for one of the same few as long as a trajectory lasts.
+        when = step - self.stay.steps[rows] if self.config.prior_target == "wished" else step
+        key = noise.keys(self.config.seed, "candidates", self.groups[rows], when)
         candidates, exists = self.problems.candidates(index, self.config.candidates, key)
         equivalents = self.task.equivalents(self.seen(rows, step, candidates)[1])
         return equivalents, exists.repeat(1, equivalents.shape[1] // candidates.shape[1])
@@ -194,17 +196,22 @@ class SlotReferee:
         self.stay = trees.over(lambda t: t[rows], slots.stay)
         self.prior_target = "drawn" if c.prior_share == 0 else c.prior_target
         self.group = c.trajectories_per_input if c.prior_target == "matched" else 1
-        if self.prior_target in ("nearest", "matched"):
+        self.wish_weight = c.wish_weight
+        if self.prior_target in ("nearest", "matched", "wished"):
             self.candidates, self.exists = slots.candidates(rows, step)
 
-    def targets(self, logits: Tensor) -> Tensor:
+    def targets(self, logits: Tensor, wishes: Tensor | None = None) -> Tensor:
         batch, guided = self.batch, self.batch.is_guided[:, None]
         if self.prior_target == "drawn":
             return batch.targets
         if self.prior_target == "none":
             return torch.where(guided, batch.targets, IGNORE)
-        log_p = logits.float().log_softmax(-1).gather(2, self.candidates.transpose(1, 2))
-        score = (log_p * (self.candidates != PAD).transpose(1, 2)).sum(1)  # ln p(candidate | h) (B, C)
+        favour = logits.float().log_softmax(-1)
+        if self.prior_target == "wished":
+            assert wishes is not None
+            favour = favour + self.wish_weight * wishes.float()
+        favour = favour.gather(2, self.candidates.transpose(1, 2))
+        score = (favour * (self.candidates != PAD).transpose(1, 2)).sum(1)  # ln p(candidate | h), wished (B, C)
         score, exists = (t.unflatten(0, (-1, self.group)) for t in (score, self.exists))
         chosen = spread(score, exists[:, 0]).flatten()
         nearest = self.candidates[torch.arange(len(chosen), device=chosen.device), chosen]

@@ -48,6 +48,9 @@ class GramConfig(BlocksConfig):
     """Decoder from h to logits: the paper's table says linear, its text SwiGLU."""
     initial_state: Literal["vector", "position"] = "vector"
     """z_0: one fixed random vector for all positions, or one for each."""
+    wishes: bool = False
+    """A trajectory remembers a part of its first noise, a number for each position and token, and sees it at every
+    step as it sees x: its wishes. With `train.prior_target` wished it learns the solution that they favour."""
 
     guidance: Literal["gaussian", "noise", "mean", "none"] = "gaussian"
     """What is added to u: N(mu, sigma^2), N(0, sigma^2), mu alone, or nothing (the deterministic twin)."""
