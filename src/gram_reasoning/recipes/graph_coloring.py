@@ -51,6 +51,18 @@ def coloring6_twin() -> Recipe:
     return twin(coloring6())
 
 
+def coloring6_units() -> Recipe:
+    """The same graphs, mixed over the vertices of an edge; every slot rolls out, and has wishes."""
+    base = coloring6()
+    base = replace(
+        base,
+        name="coloring6-units",
+        summary="3-colouring, 6 vertices, mixed over edges, by trajectories with wishes: two minutes on one CPU core.",
+        task=replace(base.task, answer_at="appended", any_names=True),
+    )
+    return rolled_out(base, steps=2000, wishes=True)
+
+
 def coloring_sizes() -> Recipe:
     """The model that `gram solve` uses: graphs of 5 to 10 vertices, also those of 3 and 4."""
     base = replace(
@@ -68,7 +80,7 @@ def coloring_sizes() -> Recipe:
             any_names=True,
         ),
     )
-    return rolled_out(base, steps=1500)
+    return rolled_out(base, steps=1500, wishes=True)
 
 
-RECIPES = (coloring8, coloring10, coloring6, coloring6_twin, coloring_sizes)
+RECIPES = (coloring8, coloring10, coloring6, coloring6_twin, coloring6_units, coloring_sizes)

@@ -10,10 +10,18 @@ so GRAM is the paper's here, in small portions.
 Budget: 60 core-minutes a run, one seed.
 """
 
+from typing import Any
+
 from gram_reasoning.studies.definition import RELATIONS, Column, Judgement, Run, Study
 from gram_reasoning.studies.systems import BF16, COMMON, system
 
-PORTIONS = {"transitions": 1, "supervision_steps": 16, "kl_budget_first": 4.0, "kl_budget_open": 0.0, "kl_budget": 4.0}
+PORTIONS: dict[str, Any] = {
+    "transitions": 1,
+    "supervision_steps": 16,
+    "kl_budget_first": 4.0,
+    "kl_budget_open": 0.0,
+    "kl_budget": 4.0,
+}
 MANY, FEW = ("GRAM",), ("D3PM uniform", "D3PM absorbing")
 
 STUDY = Study(

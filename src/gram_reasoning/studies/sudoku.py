@@ -13,6 +13,8 @@ Budget: 30 core-minutes a run, by relations: GRAM and TRM on three seeds, HRM, L
 not fit: the paper's mixers, AR and MDLM.
 """
 
+from typing import Any
+
 from gram_reasoning.studies.definition import RELATIONS, Column, Judgement, Study, over_seeds
 from gram_reasoning.studies.systems import BF16, COMMON, SAMPLES, system
 
@@ -23,7 +25,7 @@ SOURCES = {
 }
 REFINE = ("GRAM rolled out", "TRM", "HRM")
 """Systems that may go on for more steps than in training."""
-SIXTEEN = {"supervision_steps": 16}
+SIXTEEN: dict[str, Any] = {"supervision_steps": 16}
 
 STUDY = Study(
     name="sudoku",

@@ -3,6 +3,7 @@
 All come in the pocket size, width 64 unless a study says otherwise; `mlp_size` brings their parameters together.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from gram_reasoning.studies.definition import RELATIONS, Changes, Run
@@ -39,12 +40,15 @@ BY_UNITS: dict[str, Any] = {"token_mixer": "units", "mixer_size": 64, "block_sta
 """Tokens that see each other by rows, columns and the like, from a start near the identity."""
 
 
-def system(name: str, block: str, mlp_size: int, prefix: int = 1, **more: Any) -> Run:
+def system(
+    name: str, block: str, mlp_size: int, prefix: int = 1, train: Mapping[str, Any] | None = None, **more: Any
+) -> Run:
     """One system in one block.
 
     Args:
         mlp_size: hidden width of its SwiGLUs.
         prefix: tokens in front of the input, of the paper's mixers: products on a CPU like multiples of 32 tokens.
+        train: settings of its training.
         more: further settings of the model.
     """
     model: dict[str, Any] = {"mlp_size": mlp_size}
@@ -57,6 +61,7 @@ def system(name: str, block: str, mlp_size: int, prefix: int = 1, **more: Any) -
     if name == "twin":
         model |= {"guidance": "none", "wishes": False}
     changes = {f"model.{field}": value for field, value in {**model, **more}.items()}
+    changes |= {f"train.{field}": value for field, value in (train or {}).items()}
     samples = 1 if name in ONE_ANSWER else 20
     evaluated: dict[str, Any] = {"train.eval_samples": min(4, samples)}
     if model.get("wishes") is False or more.get("wishes") is False:
