@@ -184,11 +184,28 @@ def test_what_is_done_is_not_done_again(copy: Path, monkeypatch: pytest.MonkeyPa
 
 def test_only_some_runs(whole: Path, copy: Path, capsys: pytest.CaptureFixture[str]):
     forget(copy, "trm-relations-s0", "trm-relations-s1")
+    shutil.rmtree(copy / "out")
     main(study(copy, "--only", "trm", "s1"))
     assert (copy / "trm-relations" / "s1-samples.json").exists()
     assert not (copy / "trm-relations" / "s0").exists()
     assert lasting(copy) == [row for row in lasting(whole) if (row["system"], row["seed"]) != ("TRM", 0)]
     assert "| TRM | 1 of 2 |" in capsys.readouterr().out
+
+
+def test_runs_made_elsewhere_stay_in_the_table(whole: Path, copy: Path, capsys: pytest.CaptureFixture[str]):
+    forget(copy, "trm-relations-s0")
+    shutil.rmtree(copy / "gram-relations")
+    main(study(copy, "--only", "trm", "s1"))  # nothing to do but to write the table
+    assert sorted(lasting(copy), key=repr) == sorted(lasting(whole), key=repr)
+    found = json.loads((copy / "out" / "table.json").read_text())
+    assert found["notes"][-1] == "kept from an earlier table: gram-relations-s0, gram-relations-s1, trm-relations-s0"
+    assert {row["group"] for row in found["plan"]} == {"gram-relations", "trm-relations"}
+    assert found["core_minutes_spent"].keys() == NAMES
+    assert "| TRM | 2 of 2 |" in capsys.readouterr().out
+    found["core_minutes"] *= 2  # of another budget
+    (copy / "out" / "table.json").write_text(json.dumps(found))
+    main(study(copy, "--only", "trm", "s1"))
+    assert {(row["system"], row["seed"]) for row in rows_of(copy)} == {("TRM", 1)}
 
 
 @pytest.mark.slow

@@ -123,14 +123,49 @@ def collect(study: Study, folder: Path) -> dict[str, Any]:
     }
 
 
+def with_earlier(study: Study, table: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
+    """The table, and of an earlier one of the study the runs that this folder does not hold: made elsewhere, or before.
+
+    Runs that the study no longer names, and all of a table of another budget, are left behind.
+    """
+    if earlier.get("core_minutes") != study.core_minutes:
+        return table
+    here = {_who(row) for row in table["rows"]}
+    missing = {(run.system, run.block, run.seed): run for run in study.known()}
+    missing = {who: run for who, run in missing.items() if who not in here}
+    rows = [row for row in earlier["rows"] if _who(row) in missing]
+    names = [run.name for who, run in missing.items() if who in {_who(row) for row in rows}]
+    if not names:
+        return table
+    groups = {run.group for run in missing.values() if run.name in names} - {row["group"] for row in table["plan"]}
+    spent = {name: value for name, value in earlier["core_minutes_spent"].items() if name in names}
+    return {
+        **table,
+        "core_minutes_spent": {**table["core_minutes_spent"], **spent},
+        "plan": [*table["plan"], *(row for row in earlier["plan"] if row["group"] in groups)],
+        "notes": [*table["notes"], f"{KEPT} {', '.join(sorted(names))}"],
+        "rows": [*table["rows"], *rows],
+    }
+
+
+KEPT = "kept from an earlier table:"
+
+
+def _who(row: Row) -> tuple[str, str, int]:
+    return row["system"], row["block"], row["seed"]
+
+
 def faults(study: Study, table: dict[str, Any]) -> list[str]:
     """The notes that break a rule of the protocol."""
-    return [note for note in table["notes"] if note not in set(study.unknown())]
+    known = set(study.unknown())
+    return [note for note in table["notes"] if note not in known and not note.startswith(KEPT)]
 
 
 def write(study: Study, folder: Path, out: Path) -> dict[str, Any]:
     """Write table.json, table.md, the logs of the runs and the weights to keep; returns the table."""
     table = collect(study, folder)
+    if (out / "table.json").is_file():
+        table = with_earlier(study, table, load_json(out / "table.json"))
     out.mkdir(parents=True, exist_ok=True)
     for run in study.known():
         log = work.run_folder(run, folder) / "metrics.jsonl"
