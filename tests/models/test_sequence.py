@@ -2,7 +2,9 @@
 
 import itertools
 import math
+from dataclasses import replace
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +14,9 @@ from torch import Tensor
 from gram_reasoning.analysis.costs import META
 from gram_reasoning.build import build_model, build_task
 from gram_reasoning.errors import UserError
+from gram_reasoning.inference.answer_set import answer_sets
 from gram_reasoning.inference.sampler import SamplerConfig, sample
+from gram_reasoning.inference.set_config import SetConfig
 from gram_reasoning.models.autoregressive import Autoregressive, Written
 from gram_reasoning.models.base import Model
 from gram_reasoning.models.configs import AutoregressiveConfig, MaskedDiffusionConfig
@@ -352,3 +356,20 @@ def test_the_papers_sizes(name: str, millions: float):
     with META:
         model = build_model(recipe, task)
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, rel=0.1)
+
+
+# -- sets ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [ar, mdlm])
+def test_sets_are_of_whole_answers(make: Any):
+    """What a model says before its last step is no answer: the budget starts as many as it can bring to their end."""
+    model, steps = make(), make().sampling_steps
+    task: Any = SimpleNamespace(canonical=lambda said, inputs: said, counted=slice(1, 1 + ANSWER), open_token=None)
+    config = SetConfig(answers=8, budget=3 * steps + steps - 1, sampler=SamplerConfig(samples=1, steps=steps))
+    [found] = answer_sets(model, task, INPUT.view(1, -1), config)
+    assert [(e.steps, e.why) for e in found.ended] == [(steps, "sure")] * 3
+    assert found.spent == 3 * steps
+    assert {e.answer[1 : 1 + ANSWER] for e in found.ended} <= {tuple(row) for row in EVERY}
+    with pytest.raises(UserError, match=f"budget: got {steps - 1}, expected at least {steps}"):
+        answer_sets(model, task, INPUT.view(1, -1), replace(config, budget=steps - 1))

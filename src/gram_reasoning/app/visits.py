@@ -23,6 +23,7 @@ from gram_reasoning.app.shown import Film
 from gram_reasoning.app.turns import Turn, Turns
 from gram_reasoning.errors import UserError, check
 from gram_reasoning.inference.sampler import SamplerConfig
+from gram_reasoning.models.base import RecursiveModel
 from gram_reasoning.tasks.base import lacks
 from gram_reasoning.tasks.generation import Generation
 from gram_reasoning.tasks.sizes import OfSizes
@@ -159,7 +160,7 @@ class Visits:
         if turn.stopped or turn.replaced:  # while it waited: that it was stopped, `stop` has said
             return
         solver, puzzle = self.read(name, text)
-        config = self.config(solver, samples, steps, seed, halting=solver.model.goes_deeper)
+        config = self.config(solver, samples, steps, seed, halting=isinstance(solver.model, RecursiveModel))
         yield "", shown.BEGUN, *NOTHING[1:]
         task, drawer, state, sent, at = solver.task, _drawer(puzzle), None, None, 0.0
         for state in run(solver, puzzle.tokens, config, WATCHED, over=lambda: turn.stopped or turn.replaced):

@@ -11,11 +11,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gram_reasoning.errors import UserError
+from gram_reasoning.errors import UserError, check
 from gram_reasoning.inference.pool import Pool
 from gram_reasoning.inference.search import ENDS, AnswerSet, End, Ended, Pin, Search, chosen
 from gram_reasoning.inference.set_config import SetConfig
-from gram_reasoning.models.base import Model, margin, probability
+from gram_reasoning.models.base import Model, RecursiveModel, margin, probability
 from gram_reasoning.nn.precision import autocast
 from gram_reasoning.processes import ALONE, Processes
 from gram_reasoning.tasks.base import Task
@@ -48,9 +48,12 @@ def answer_sets(
     inputs = inputs.to(device).long()
     sampler = config.sampler
     course = sampler.course(model, inputs, first_input, task.counted, identity)
-    course.check(sampler.steps, model.goes_deeper)
-    if not model.goes_deeper:  # what it says on its way is no answer yet
-        config = replace(config, avoid=False)
+    refines = isinstance(model, RecursiveModel)
+    course.check(sampler.steps, halting=refines)
+    if not refines:  # what it says on its way is no answer yet: every trajectory runs to its end
+        check(sampler.steps <= config.budget, "budget", config.budget, f"at least {sampler.steps}, one answer's steps")
+        whole = config.budget // sampler.steps
+        config = replace(config, avoid=False, most=whole if config.most is None else min(whole, config.most))
     own = range(len(inputs))[processes.share(len(inputs))]
     waiting = iter(own)
     places = max(1, sampler.chunk // config.width)
@@ -101,9 +104,9 @@ def _step(pool: Pool, task: Task, config: SetConfig, searches: dict[int, Search]
     right = task.reward(tokens, inputs) if config.choose == "verified" else None
     if config.choose == "verified" and right is None:
         raise UserError(f"--choose verified: {task.name} is a task without rules, expected one that verifies answers")
-    deeper = course.model.goes_deeper
-    sure = course.sureness(answer) if deeper else torch.zeros_like(answer.value)
-    ends = (sure > course.halt_at) if deeper else pool.steps >= most
+    refines = isinstance(course.model, RecursiveModel)
+    sure = course.sureness(answer) if refines else torch.zeros_like(answer.value)
+    ends = (sure > course.halt_at) if refines else pool.steps >= most
     if right is not None:
         ends = ends | (right == 1)
     numbers = torch.stack([pool.row, pool.number, pool.steps], 1).tolist()

@@ -17,7 +17,7 @@ does not fit: 20 minutes, the paper's mixers, Looped TF and Direct.
 from typing import Any
 
 from gram_reasoning.studies.definition import RELATIONS, Changes, Column, Judgement, Study, over_seeds
-from gram_reasoning.studies.systems import COMMON, SAMPLERS, SAMPLES, SETS, system
+from gram_reasoning.studies.systems import COMMON, SAMPLERS, SAMPLES, WHOLE, sets, system
 
 NEAREST = {"prior_target": "nearest"}
 COLORING: Changes = {"task.hold_out": "graphs", "task.answer_at": "appended", "task.any_names": True}
@@ -41,7 +41,8 @@ COLUMNS = (
 )
 JUDGEMENTS = (
     Judgement(name="samples", options=SAMPLES),
-    Judgement(name="sets", options=SETS, systems=SAMPLERS),
+    Judgement(name="sets", options=sets(), systems=SAMPLERS),
+    Judgement(name="sets", options=sets(320), systems=WHOLE),
 )
 
 STUDY = Study(

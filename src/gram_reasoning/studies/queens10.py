@@ -11,7 +11,7 @@ the paper's mixers, HRM, Looped TF and Direct.
 
 from gram_reasoning.studies.definition import RELATIONS, Judgement, Study, over_seeds
 from gram_reasoning.studies.queens8 import STUDY as QUEENS8
-from gram_reasoning.studies.systems import COMMON, SAMPLERS, SAMPLES, SETS, system
+from gram_reasoning.studies.systems import COMMON, SAMPLERS, SAMPLES, WHOLE, sets, system
 
 STUDY = Study(
     name="queens10",
@@ -27,7 +27,8 @@ STUDY = Study(
     ),
     judgements=(
         Judgement(name="samples", options=(*SAMPLES, "--thin", "485")),
-        Judgement(name="sets", options=(*SETS, "--thin", "485"), systems=SAMPLERS),
+        Judgement(name="sets", options=(*sets(), "--thin", "485"), systems=SAMPLERS),
+        Judgement(name="sets", options=(*sets(2000), "--thin", "485"), systems=WHOLE),
     ),
     columns=QUEENS8.columns,
 )

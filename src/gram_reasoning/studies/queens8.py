@@ -8,14 +8,14 @@ learning rates a system, chosen on validation inputs, each on a tenth of that ti
 sizes (width 64), not the paper's. "GRAM" is the paper's objective within our bounds; "GRAM rolled out" has noise that
 is not learnt, and wishes: it learns the solution that a part of its first noise favours. 20 samples an input, of
 deterministic systems one; accuracy is that of a sample, over unique inputs; the paper's protocol stands beside it.
-Sets: 20 answers for at most 320 steps.
+Sets: 20 answers for at most 320 steps; of AR and MDLM, whose steps do less and answer at the last, for at most 1280.
 
 Budget: 15 core-minutes a run. By relations GRAM rolled out, TRM, AR and MDLM on three seeds, the others on one; with
 the paper's mixers GRAM, TRM, AR and MDLM on one. What does not fit: more seeds of the latter, Direct 32.
 """
 
 from gram_reasoning.studies.definition import PAPER, RELATIONS, Column, Judgement, Study, over_seeds
-from gram_reasoning.studies.systems import COMMON, SAMPLERS, SAMPLES, SETS, system
+from gram_reasoning.studies.systems import COMMON, SAMPLERS, SAMPLES, WHOLE, sets, system
 
 STUDY = Study(
     name="queens8",
@@ -41,7 +41,8 @@ STUDY = Study(
     ),
     judgements=(
         Judgement(name="samples", options=SAMPLES),
-        Judgement(name="sets", options=SETS, systems=SAMPLERS),
+        Judgement(name="sets", options=sets(), systems=SAMPLERS),
+        Judgement(name="sets", options=sets(1280), systems=WHOLE),
     ),
     columns=(
         Column("accuracy", "samples.macro.single_sample_accuracy"),

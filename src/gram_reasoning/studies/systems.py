@@ -22,7 +22,9 @@ RECIPES: dict[str, str] = {
 }
 ONE_ANSWER = ("twin", "TRM", "HRM", "Looped TF", "Direct 8")
 """Systems whose answers to an input are all the same."""
-SAMPLERS = ("GRAM", "GRAM rolled out", "AR", "MDLM", "Looped Flows")
+SAMPLERS = ("GRAM", "GRAM rolled out", "Looped Flows")
+WHOLE = ("AR", "MDLM")
+"""Systems that may give several answers to an input: by steps that can end early, or at their last step alone."""
 
 COMMON: Changes = {
     "train.batch_size": 96,
@@ -35,7 +37,13 @@ COMMON: Changes = {
 BF16 = ("--precision", "bf16")
 """Of judgements, as of training."""
 SAMPLES = ("--samples", "{samples}", *BF16)
-SETS = ("--answers", "20", "--budget", "320", "--choose", "model", "--no-beside", *BF16)
+
+
+def sets(budget: int = 320) -> tuple[str, ...]:
+    """A set of 20 answers for so many steps an input, chosen by the model."""
+    return ("--answers", "20", "--budget", str(budget), "--choose", "model", "--no-beside", *BF16)
+
+
 BY_UNITS: dict[str, Any] = {"token_mixer": "units", "mixer_size": 64, "block_start": 0.1, "prefix_tokens": 1}
 """Tokens that see each other by rows, columns and the like, from a start near the identity."""
 
