@@ -121,12 +121,13 @@ def nqueens10_units() -> Recipe:
 
 def nqueens_sizes() -> Recipe:
     """The model that `gram solve` uses for sides without one of their own: 5x5 to 10x10, any number of given queens."""
-    return replace(
-        nqueens8_units(),
+    base = replace(
+        nqueens8_pocket(),
         name="nqueens-sizes",
         summary="Boards of 5x5 to 10x10 in one model that `gram solve` uses: minutes on one CPU core.",
         task=NQueensConfig(size=10, smallest=5, max_removed=10),
     )
+    return rolled_out(base, steps=2500)
 
 
 def nqueens7_literal() -> Recipe:

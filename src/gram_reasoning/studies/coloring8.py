@@ -41,8 +41,7 @@ COLUMNS = (
 )
 JUDGEMENTS = (
     Judgement(name="samples", options=SAMPLES),
-    Judgement(name="sets", options=sets(), systems=SAMPLERS),
-    Judgement(name="sets", options=sets(320), systems=WHOLE),
+    Judgement(name="sets", options=sets(), systems=(*SAMPLERS, *WHOLE)),
 )
 
 STUDY = Study(
