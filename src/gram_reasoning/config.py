@@ -158,9 +158,10 @@ class Recipe:
     evaluation: EvalConfig = field(default_factory=EvalConfig)
 
     def __post_init__(self) -> None:
-        wishes = getattr(self.model, "wishes", False)
-        expected = "another, unless the model has wishes (model.wishes)"
-        check(self.train.prior_target != "wished" or wishes, "train.prior_target", "wished", expected)
+        if self.train.prior_target == "wished":
+            expected = "another such as nearest, unless the model has wishes (model.wishes)"
+            check(getattr(self.model, "wishes", False), "train.prior_target", "wished", expected)
+            check(self.train.prior_share > 0, "train.prior_share", 0.0, "above 0, for slots that learn what is wished")
 
 
 def to_json(config: Any) -> dict[str, Any]:

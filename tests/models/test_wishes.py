@@ -2,6 +2,8 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from gram_reasoning.inference.sampler import SamplerConfig, sample
 from gram_reasoning.models.gram import Gram, Latent
 from gram_reasoning.nn.layouts import NEVER, SymbolLayout
 from gram_reasoning.recipes import get_recipe
+from gram_reasoning.recipes.variants import twin
 from helpers import mixed_step, noise_of, queens, tiny_gram, toy_slots
 
 L, V, P = 9, 3, 3
@@ -157,9 +160,15 @@ def test_a_model_without_wishes_has_no_trace_of_them():
 def test_what_cannot_be_is_refused():
     recipe = to_json(get_recipe("nqueens7-pocket"))
     recipe["train"]["prior_target"] = "wished"
-    with pytest.raises(UserError, match=r"train.prior_target: got 'wished', expected another, unless .*model.wishes"):
+    with pytest.raises(
+        UserError, match=r"prior_target: got 'wished', expected another such as nearest, unless .*wishes"
+    ):
         from_json(type(get_recipe("nqueens7-pocket")), recipe)
     recipe["model"]["wishes"] = True
+    recipe["train"]["prior_share"] = 0.0
+    with pytest.raises(UserError, match=r"train.prior_share: got 0.0, expected above 0"):
+        from_json(type(get_recipe("nqueens7-pocket")), recipe)
+    recipe["train"]["prior_share"] = 0.5
     assert from_json(type(get_recipe("nqueens7-pocket")), recipe).model.wishes
     with pytest.raises(UserError, match="wish_weight"):
         toy_slots(prior_target="wished", wish_weight=0.0)
@@ -173,3 +182,37 @@ def test_symbols_have_a_wish_for_each_name():
     assert read.shape == (2, 16, 5)
     assert torch.equal(read[..., 1:], wishes[..., 0].unflatten(1, (16, 4)))
     assert (read[..., 0] == NEVER).all()
+
+
+def test_a_twin_has_none():
+    from_wishes = twin(get_recipe("nqueens8-units"))
+    assert (from_wishes.model.wishes, from_wishes.train.prior_target) == (False, "nearest")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("prior_share", [0.5, 1.0])
+def test_slots_take_them_along_across_a_stop(prior_share: float):
+    settings: dict[str, Any] = {"prior_target": "wished", "prior_share": prior_share}
+    runs = [toy_slots({"wishes": True}, **settings) for _ in range(2)]
+    for step in range(5):
+        if step == 3:  # what a checkpoint holds
+            runs[1] = toy_slots({"wishes": True}, **settings)
+            runs[1].load({name: tensor.clone() for name, tensor in runs[0].tensors().items()})
+        for slots in runs:
+            slots.refill(step)
+            batch, carry, referee = slots.part(slice(0, 8), step)
+            with torch.no_grad():
+                slots.store([slots.model(batch, carry, noise_of(slots, step), referee)])
+    for name, tensor in runs[0].tensors().items():
+        assert torch.equal(tensor, runs[1].tensors()[name]), name
+    assert runs[0].carry.wishes.abs().sum() > 0
+
+
+def test_the_bounds_are_of_trajectories_with_wishes():
+    model = wishing()
+    batch, _, _, _ = mixed_step(model)
+    batch = replace(batch, targets=batch.targets.clamp(min=1), is_guided=torch.ones(6, dtype=torch.bool))
+    draws = torch.randn(6, model.supervision_steps, *model.noise_shape())
+    moved = draws.clone()
+    moved[:, 0, 0, P:, :V] += 1.0  # other wishes
+    first, other = (model.diagnostics(batch, d, {"kl": 1.0})["elbo_full"] for d in (draws, moved))
+    assert not torch.allclose(first, other)

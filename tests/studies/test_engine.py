@@ -198,14 +198,21 @@ def test_runs_made_elsewhere_stay_in_the_table(whole: Path, copy: Path, capsys: 
     main(study(copy, "--only", "trm", "s1"))  # nothing to do but to write the table
     assert sorted(lasting(copy), key=repr) == sorted(lasting(whole), key=repr)
     found = json.loads((copy / "out" / "table.json").read_text())
-    assert found["notes"][-1] == "kept from an earlier table: gram-relations-s0, gram-relations-s1, trm-relations-s0"
+    assert "kept from an earlier table: gram-relations-s0, gram-relations-s1, trm-relations-s0" in found["notes"]
     assert {row["group"] for row in found["plan"]} == {"gram-relations", "trm-relations"}
     assert found["core_minutes_spent"].keys() == NAMES
     assert "| TRM | 2 of 2 |" in capsys.readouterr().out
-    found["core_minutes"] *= 2  # of another budget
+    assert (copy / "out" / "logs" / "trm-relations-s0.jsonl").exists()
+    found["core_minutes_spent"]["gram-relations-s0"] *= 9  # what was made elsewhere keeps the rules too
+    for row in found["rows"]:
+        if row["system"] == "TRM":
+            row["declared"] = "other settings"
     (copy / "out" / "table.json").write_text(json.dumps(found))
-    main(study(copy, "--only", "trm", "s1"))
-    assert {(row["system"], row["seed"]) for row in rows_of(copy)} == {("TRM", 1)}
+    assert main(study(copy, "--only", "trm", "s1")) == 1
+    assert {(row["system"], row["seed"]) for row in rows_of(copy)} == {("TRM", 1), ("GRAM", 0), ("GRAM", 1)}
+    notes = json.loads((copy / "out" / "table.json").read_text())["notes"]
+    assert "left out of an earlier table, made with other settings: trm-relations-s0" in notes
+    assert any(note.startswith("spent core-minutes: gram-relations-s0") for note in notes)
 
 
 @pytest.mark.slow

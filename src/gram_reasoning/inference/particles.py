@@ -2,7 +2,7 @@
 
 Of K particles on an input, each step multiplies the weights by what the value rose by. When the effective sample size
 falls below half of K, K are drawn by systematic resampling: one uniform number, K evenly spaced points. Copies part at
-their next noise, which is keyed by (seed, input, place, step).
+their next noise, which is keyed by (seed, input, place, step); copies with wishes keep the same, and may end alike.
 """
 
 from collections.abc import Callable

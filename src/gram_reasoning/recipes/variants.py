@@ -28,7 +28,7 @@ def small_portions(nats: float, first: float | None = None, steps: int = 12) -> 
 
 
 def rolled_out(recipe: Recipe, steps: int, wishes: bool = False, **model: Any) -> Recipe:
-    """Every slot rolls out as it will be judged: noise of a fixed small size, and the solution nearest to its state.
+    """Every slot rolls out as it will be judged, by noise of a fixed small size, and learns what lies nearest to it.
 
     No posterior, so nothing to leak, and no budget to find: a state is pushed about by N(0, 0.2^2) at every step and
     learns to end in the solution that it is nearest to anyway. With the units of the board as mixer, a block that
@@ -84,5 +84,6 @@ def twin(recipe: Recipe) -> Recipe:
         recipe,
         name=f"{recipe.name}-twin",
         summary=f"The deterministic twin of {recipe.name}: no noise, no posterior.",
-        model=replace(recipe.model, guidance="none"),
+        model=replace(recipe.model, guidance="none", wishes=False),
+        train=replace(recipe.train, prior_target="nearest") if recipe.train.prior_target == "wished" else recipe.train,
     )

@@ -23,8 +23,9 @@ RECIPES: dict[str, str] = {
 ONE_ANSWER = ("twin", "TRM", "HRM", "Looped TF", "Direct 8")
 """Systems whose answers to an input are all the same."""
 SAMPLERS = ("GRAM", "GRAM rolled out", "Looped Flows")
+"""Systems that may give several answers to an input, by steps that can end early."""
 WHOLE = ("AR", "MDLM")
-"""Systems that may give several answers to an input: by steps that can end early, or at their last step alone."""
+"""Those that may too, but answer at their last step alone."""
 
 COMMON: Changes = {
     "train.batch_size": 96,
@@ -72,8 +73,10 @@ def system(
     changes |= {f"train.{field}": value for field, value in (train or {}).items()}
     samples = 1 if name in ONE_ANSWER else 20
     evaluated: dict[str, Any] = {"train.eval_samples": min(4, samples)}
-    if model.get("wishes") is False or more.get("wishes") is False:
+    if name == "twin" or more.get("wishes") is False:
         evaluated["train.prior_target"] = "nearest"
+    if more.get("wishes") is False:
+        evaluated["evaluation.latent_noise"] = 0.5  # as in recipes without wishes
     return Run(
         system=name,
         recipe=RECIPES[name],

@@ -50,7 +50,8 @@ class GramConfig(BlocksConfig):
     """z_0: one fixed random vector for all positions, or one for each."""
     wishes: bool = False
     """A trajectory remembers a part of its first noise, a number for each position and token, and sees it at every
-    step as it sees x: its wishes. With `train.prior_target` wished it learns the solution that they favour."""
+    step as it sees x: its wishes. With `train.prior_target` wished it learns the solution that they favour. So answers
+    differ without `guidance` too."""
 
     guidance: Literal["gaussian", "noise", "mean", "none"] = "gaussian"
     """What is added to u: N(mu, sigma^2), N(0, sigma^2), mu alone, or nothing (the deterministic twin)."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from gram_reasoning.config import Recipe, to_json
 from gram_reasoning.errors import UserError
+from gram_reasoning.recipes import get_recipe
 from gram_reasoning.storage.checkpoint import load_json, save_json
 from gram_reasoning.storage.provenance import processor
 from gram_reasoning.studies.definition import Changes, Run, Study, recipe_of
@@ -79,6 +80,15 @@ def measure(study: Study, run: Run, folder: Path) -> Timing:
 def _digest(recipe: Recipe) -> str:
     text = json.dumps([to_json(recipe), processor()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def declared(study: Study, run: Run) -> str:
+    """A digest of what the study says of a run: its settings, its budget, and how it is judged; not of the machine."""
+    recipe = get_recipe(run.recipe)
+    words = [to_json(part) for part in (get_recipe(study.recipe).task, recipe.model, recipe.train, recipe.evaluation)]
+    how = [[one.name, one.command, *one.options] for one in study.judgements if one.of(run)]
+    changes = [{**study.changes, **run.changes}, study.core_minutes, study.rates, study.screen_share, run.samples]
+    return hashlib.sha256(json.dumps([words, how, changes], sort_keys=True).encode()).hexdigest()[:16]
 
 
 # -- the recipes of runs -----------------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ def rows_of(study: Study, run: Run, folder: Path) -> list[Row]:
             "sampling_cpu_seconds": found["cpu_seconds"] / inputs if inputs and "cpu_seconds" in found else None,
             "commit": found.get("commit"),
             "weights_sha256": weights_sha256(work.run_folder(run, folder) / "model"),
+            "declared": plan.declared(study, run),
         }
         for measure, value in _numbers({name: found[name] for name in SECTIONS if name in found}):
             if run.samples > 1 or not ("ceiling" in measure or measure.startswith("coverage_by_samples")):
@@ -109,7 +110,6 @@ def collect(study: Study, folder: Path) -> dict[str, Any]:
             if spent is not None and log[-1]["step"] == steps:
                 minutes[run.name] = spent / 60
             rows += rows_of(study, run, folder)
-    notes = [*study.unknown(), *plan.parameter_faults(study, timings), *plan.minute_faults(study, minutes, "spent")]
     return {
         "study": study.name,
         "words": study.words.strip(),
@@ -118,7 +118,7 @@ def collect(study: Study, folder: Path) -> dict[str, Any]:
         "core_minutes": study.core_minutes,
         "core_minutes_spent": {name: round(value, 3) for name, value in minutes.items()},
         "plan": plans,
-        "notes": notes,
+        "notes": [*study.unknown()],
         "rows": rows,
     }
 
@@ -126,39 +126,46 @@ def collect(study: Study, folder: Path) -> dict[str, Any]:
 def with_earlier(study: Study, table: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
     """The table, and of an earlier one of the study the runs that this folder does not hold: made elsewhere, or before.
 
-    Runs that the study no longer names, and all of a table of another budget, are left behind.
+    Runs that the study no longer names, or names with other settings or judgements, are left behind.
     """
-    if earlier.get("core_minutes") != study.core_minutes:
-        return table
     here = {_who(row) for row in table["rows"]}
     missing = {(run.system, run.block, run.seed): run for run in study.known()}
-    missing = {who: run for who, run in missing.items() if who not in here}
-    rows = [row for row in earlier["rows"] if _who(row) in missing]
-    names = [run.name for who, run in missing.items() if who in {_who(row) for row in rows}]
-    if not names:
-        return table
-    groups = {run.group for run in missing.values() if run.name in names} - {row["group"] for row in table["plan"]}
-    spent = {name: value for name, value in earlier["core_minutes_spent"].items() if name in names}
+    before = {_who(row): row for row in earlier["rows"] if _who(row) in missing.keys() - here}
+    kept = {who for who, row in before.items() if row.get("declared") == plan.declared(study, missing[who])}
+    names = {missing[who].name for who in kept}
+    groups = {missing[who].group for who in kept}
+    plans = [row for row in earlier["plan"] if row["group"] in groups and row not in table["plan"]]
+    notes = [f"{word} {', '.join(sorted(found))}" for word, found in (
+        (KEPT, names), (LEFT, {missing[who].name for who in before.keys() - kept})
+    ) if found]  # fmt: skip
     return {
         **table,
-        "core_minutes_spent": {**table["core_minutes_spent"], **spent},
-        "plan": [*table["plan"], *(row for row in earlier["plan"] if row["group"] in groups)],
-        "notes": [*table["notes"], f"{KEPT} {', '.join(sorted(names))}"],
-        "rows": [*table["rows"], *rows],
+        "core_minutes_spent": table["core_minutes_spent"]
+        | {name: value for name, value in earlier["core_minutes_spent"].items() if name in names},
+        "plan": [*table["plan"], *plans],
+        "notes": [*table["notes"], *notes],
+        "rows": [*table["rows"], *(row for row in earlier["rows"] if _who(row) in kept)],
+        "kept": sorted(names),
     }
 
 
-KEPT = "kept from an earlier table:"
+KEPT, LEFT = "kept from an earlier table:", "left out of an earlier table, made with other settings:"
 
 
 def _who(row: Row) -> tuple[str, str, int]:
     return row["system"], row["block"], row["seed"]
 
 
+def rules(study: Study, table: dict[str, Any]) -> list[str]:
+    """A line for each rule of the protocol that the runs of the table break, wherever they were made."""
+    sizes = {row["group"]: plan.Timing(row["seconds_a_step"], row["parameters"], "") for row in table["plan"]}
+    return [*plan.parameter_faults(study, sizes), *plan.minute_faults(study, table["core_minutes_spent"], "spent")]
+
+
 def faults(study: Study, table: dict[str, Any]) -> list[str]:
     """The notes that break a rule of the protocol."""
     known = set(study.unknown())
-    return [note for note in table["notes"] if note not in known and not note.startswith(KEPT)]
+    return [note for note in table["notes"] if note not in known and not note.startswith((KEPT, LEFT))]
 
 
 def write(study: Study, folder: Path, out: Path) -> dict[str, Any]:
@@ -166,10 +173,12 @@ def write(study: Study, folder: Path, out: Path) -> dict[str, Any]:
     table = collect(study, folder)
     if (out / "table.json").is_file():
         table = with_earlier(study, table, load_json(out / "table.json"))
+    kept = table.pop("kept", [])
+    table["notes"] += rules(study, table)
     out.mkdir(parents=True, exist_ok=True)
     for run in study.known():
         log = work.run_folder(run, folder) / "metrics.jsonl"
-        if log.is_file():
+        if log.is_file() and run.name not in kept:  # its numbers are another run's
             (out / "logs").mkdir(exist_ok=True)
             write_whole(out / "logs" / f"{run.name}.jsonl", log.read_bytes())
         if run.keep and work.is_judged(study, run, folder):
