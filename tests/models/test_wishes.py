@@ -16,7 +16,7 @@ from gram_reasoning.models.gram import Gram, Latent
 from gram_reasoning.nn.layouts import NEVER, SymbolLayout
 from gram_reasoning.recipes import get_recipe
 from gram_reasoning.recipes.variants import twin
-from helpers import mixed_step, noise_of, queens, tiny_gram, toy_slots
+from helpers import mixed_step, noise_of, tiny_gram, toy_slots
 
 L, V, P = 9, 3, 3
 
@@ -113,13 +113,13 @@ def test_the_target_is_what_wishes_and_nearness_favour():
 
 def test_wishes_alone_choose_evenly():
     """The solution whose tokens are wished for most is any of the n about equally often: that is why they cure."""
-    task = queens()
-    problems = task.split("train")
-    example = int(problems.count.argmax())
-    solutions = problems.solution_sets(example).long()
+    slots = toy_slots({"wishes": True}, prior_target="wished", prior_share=1, batch_size=4000)
+    slots.refill(0)
+    slots.example.fill_(int(slots.problems.count.argmax()))
+    solutions = slots.problems.solution_sets(int(slots.example[0]))
     wishes = torch.randn(4000, 25, 3, generator=torch.Generator().manual_seed(0))
-    score = torch.stack([wishes.gather(2, s[None, :, None].expand(4000, -1, 1)).sum((1, 2)) for s in solutions], 1)
-    counts = Counter(score.argmax(1).tolist())
+    chosen = slots.part(slice(0, 4000), 0)[2].targets(torch.zeros(4000, 25, 3), wishes)
+    counts = Counter(map(tuple, chosen.tolist()))
     n = len(solutions)
     assert n > 2
     assert len(counts) == n

@@ -45,7 +45,7 @@ def maze10_wishes() -> Recipe:
     base = replace(
         maze10(),
         name="maze10-wishes",
-        summary="10x10 mazes by trajectories that wish for squares: nearly even draws, in minutes on one CPU core.",
+        summary="10x10 mazes by trajectories that wish for squares: minutes on one CPU core.",
     )
     return rolled_out(base, steps=2500, wishes=True, token_mixer="grid")
 

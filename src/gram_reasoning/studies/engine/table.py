@@ -11,7 +11,7 @@ from gram_reasoning.evaluation.metrics import interval
 from gram_reasoning.storage.checkpoint import load_json
 from gram_reasoning.storage.files import write_whole
 from gram_reasoning.studies.definition import Column, Run, Study
-from gram_reasoning.studies.engine import plan, work
+from gram_reasoning.studies.engine import earlier, plan, work
 
 Row = dict[str, Any]
 KEEP_BYTES = 2 * 2**20
@@ -123,39 +123,6 @@ def collect(study: Study, folder: Path) -> dict[str, Any]:
     }
 
 
-def with_earlier(study: Study, table: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
-    """The table, and of an earlier one of the study the runs that this folder does not hold: made elsewhere, or before.
-
-    Runs that the study no longer names, or names with other settings or judgements, are left behind.
-    """
-    here = {_who(row) for row in table["rows"]}
-    missing = {(run.system, run.block, run.seed): run for run in study.known()}
-    before = {_who(row): row for row in earlier["rows"] if _who(row) in missing.keys() - here}
-    kept = {who for who, row in before.items() if row.get("declared") == plan.declared(study, missing[who])}
-    names = {missing[who].name for who in kept}
-    groups = {missing[who].group for who in kept}
-    plans = [row for row in earlier["plan"] if row["group"] in groups and row not in table["plan"]]
-    notes = [f"{word} {', '.join(sorted(found))}" for word, found in (
-        (KEPT, names), (LEFT, {missing[who].name for who in before.keys() - kept})
-    ) if found]  # fmt: skip
-    return {
-        **table,
-        "core_minutes_spent": table["core_minutes_spent"]
-        | {name: value for name, value in earlier["core_minutes_spent"].items() if name in names},
-        "plan": [*table["plan"], *plans],
-        "notes": [*table["notes"], *notes],
-        "rows": [*table["rows"], *(row for row in earlier["rows"] if _who(row) in kept)],
-        "kept": sorted(names),
-    }
-
-
-KEPT, LEFT = "kept from an earlier table:", "left out of an earlier table, made with other settings:"
-
-
-def _who(row: Row) -> tuple[str, str, int]:
-    return row["system"], row["block"], row["seed"]
-
-
 def rules(study: Study, table: dict[str, Any]) -> list[str]:
     """A line for each rule of the protocol that the runs of the table break, wherever they were made."""
     sizes = {row["group"]: plan.Timing(row["seconds_a_step"], row["parameters"], "") for row in table["plan"]}
@@ -165,15 +132,15 @@ def rules(study: Study, table: dict[str, Any]) -> list[str]:
 def faults(study: Study, table: dict[str, Any]) -> list[str]:
     """The notes that break a rule of the protocol."""
     known = set(study.unknown())
-    return [note for note in table["notes"] if note not in known and not note.startswith((KEPT, LEFT))]
+    return [note for note in table["notes"] if note not in known and not note.startswith((earlier.KEPT, earlier.LEFT))]
 
 
 def write(study: Study, folder: Path, out: Path) -> dict[str, Any]:
     """Write table.json, table.md, the logs of the runs and the weights to keep; returns the table."""
     table = collect(study, folder)
+    kept: set[str] = set()
     if (out / "table.json").is_file():
-        table = with_earlier(study, table, load_json(out / "table.json"))
-    kept = table.pop("kept", [])
+        table, kept = earlier.merged(study, table, load_json(out / "table.json"))
     table["notes"] += rules(study, table)
     out.mkdir(parents=True, exist_ok=True)
     for run in study.known():
